@@ -1,0 +1,187 @@
+import { homedir, totalmem } from "node:os";
+import { join } from "node:path";
+import * as v from "valibot";
+import { StartupError } from "./errors.ts";
+import { logFormats, logLevels } from "./log.ts";
+import { describeOptions, flagName, type OptionTable, type OptionValues, parseOptions, variableName } from "./options.ts";
+
+const prefix = "MLX_CB_";
+
+const text = v.pipe(v.string(), v.trim(), v.minLength(1));
+const wholeNumber = (least: number, most: number) =>
+  v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number), v.minValue(least), v.maxValue(most));
+const flag = v.pipe(
+  v.string(),
+  v.toLowerCase(),
+  v.picklist(["true", "false", "1", "0", "yes", "no", "on", "off"]),
+  v.transform((word) => ["true", "1", "yes", "on"].includes(word)),
+);
+const memory = v.pipe(v.string(), v.transform(parseMemory), v.number(), v.integer(), v.minValue(1));
+const seconds = v.pipe(v.string(), v.regex(/^\d+(\.\d+)?$/), v.transform(Number), v.maxValue(86_400));
+const list = v.pipe(
+  v.string(),
+  v.transform((joined) => joined.split(",").map((part) => part.trim())),
+  v.array(v.pipe(v.string(), v.minLength(1))),
+);
+
+const table = {
+  model: {
+    short: "m",
+    value: "MODEL",
+    accepts: "a model directory or a Hugging Face id such as owner/name or owner/name@revision",
+    help: "Model directory, or Hugging Face id to download (default: a small embedded model)",
+    schema: v.optional(v.nullable(text), null),
+  },
+  host: {
+    value: "HOST",
+    accepts: "an address or host name to listen on",
+    help: "Address to listen on",
+    schema: v.optional(text, "127.0.0.1"),
+  },
+  port: {
+    short: "p",
+    value: "PORT",
+    accepts: "a port number from 0 to 65535 (0: any free one)",
+    help: "Port to listen on",
+    schema: v.optional(wholeNumber(0, 65_535), "8080"),
+  },
+  maxBatchSize: {
+    value: "N",
+    accepts: "a whole number from 1 to 4096",
+    help: "Requests that run at the same time",
+    schema: v.optional(wholeNumber(1, 4096), "64"),
+  },
+  maxTokensPerStep: {
+    value: "N",
+    accepts: "a whole number from 1 to 1048576",
+    help: "Tokens computed at once, prompts and decoding together (default: engine's choice)",
+    schema: v.optional(v.nullable(wholeNumber(1, 1_048_576)), null),
+  },
+  maxQueue: {
+    value: "N",
+    accepts: "a whole number from 0 to 1000000",
+    help: "Requests that may wait; one more is answered 429",
+    schema: v.optional(wholeNumber(0, 1_000_000), "1024"),
+  },
+  memoryLimit: {
+    value: "SIZE",
+    accepts: 'a number of bytes, a size such as "8GB" or "512MiB", or a share of the memory such as "80%"',
+    help: 'Memory for weights and caches: bytes, "8GB" or "80%" (default: engine\'s choice)',
+    schema: v.optional(v.nullable(memory), null),
+  },
+  acceptAnyModel: {
+    accepts: "true or false",
+    help: 'Answer whatever name a request has in "model"',
+    schema: v.optional(flag, "false"),
+  },
+  apiKey: {
+    value: "KEY",
+    accepts: "a key, or several keys divided by commas, none of them empty",
+    help: "Key that clients must send; repeat it for several (default: any key is accepted)",
+    list: true,
+    secret: true,
+    schema: v.pipe(
+      v.optional(v.nullable(list), null),
+      v.transform((keys) => keys ?? []),
+    ),
+  },
+  logLevel: {
+    value: "LEVEL",
+    accepts: "error, warn, info or debug",
+    help: "error, warn, info or debug",
+    schema: v.optional(v.picklist(logLevels), "info"),
+  },
+  logFormat: {
+    value: "FORMAT",
+    accepts: "text or json",
+    help: "text or json lines",
+    schema: v.optional(v.picklist(logFormats), "text"),
+  },
+  shutdownGrace: {
+    value: "SECONDS",
+    accepts: "a number of seconds from 0 to 86400",
+    help: "How long running requests may go on after SIGTERM or SIGINT",
+    schema: v.optional(seconds, "30"),
+  },
+} satisfies OptionTable;
+
+/** Where models are kept and where they are fetched from. */
+export interface HubSettings {
+  /** The Hugging Face cache: holds `models--owner--name` directories. */
+  cacheDirectory: string;
+  /** Base URL of the hub; null: the public one. */
+  endpoint: string | null;
+  token: string | null;
+  /** Where `hf auth login` leaves a token; read only when `token` is null and something must be fetched. */
+  tokenFile: string;
+  /** Nothing is fetched. */
+  offline: boolean;
+}
+
+export interface Config extends OptionValues<typeof table> {
+  hub: HubSettings;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The one reader of arguments and environment. Throws `StartupError` naming the option, its value and what is accepted. */
+export function parseConfig(argv: readonly string[], env: Environment): Config | { action: "help" | "version" } {
+  const values = parseOptions(table, prefix, argv, env);
+  return "action" in values ? values : { ...values, hub: readHubSettings(env) };
+}
+
+/** The same variables, in the same order, as Hugging Face's own tools. */
+function readHubSettings(env: Environment): HubSettings {
+  const endpoint = env.HF_ENDPOINT?.replace(/\/+$/, "") || null;
+  if (endpoint !== null && !(URL.canParse(endpoint) && /^https?:/.test(endpoint))) {
+    throw new StartupError(`HF_ENDPOINT must be a URL that begins with https:// or http://, not ${JSON.stringify(endpoint)}.`);
+  }
+  const home = env.HOME || homedir();
+  const expand = (path: string) => (path === "~" || path.startsWith("~/") ? join(home, path.slice(1)) : path);
+  const hubHome = expand(env.HF_HOME || join(env.XDG_CACHE_HOME || join(home, ".cache"), "huggingface"));
+  return {
+    cacheDirectory: expand(env.HF_HUB_CACHE || env.HUGGINGFACE_HUB_CACHE || join(hubHome, "hub")),
+    endpoint,
+    token: (env.HF_TOKEN || env.HUGGING_FACE_HUB_TOKEN)?.trim() || null,
+    tokenFile: expand(env.HF_TOKEN_PATH || join(hubHome, "token")),
+    offline: /^(1|on|yes|true)$/i.test(env.HF_HUB_OFFLINE ?? ""),
+  };
+}
+
+const units: Readonly<Record<string, number>> = {
+  "": 1,
+  b: 1,
+  k: 1e3,
+  m: 1e6,
+  g: 1e9,
+  t: 1e12,
+  ki: 2 ** 10,
+  mi: 2 ** 20,
+  gi: 2 ** 30,
+  ti: 2 ** 40,
+};
+
+/** Bytes, or NaN. A share is one of the machine's memory, or of what the container was given. */
+function parseMemory(size: string): number {
+  const [, digits, unit] = /^\s*(\d+(?:\.\d+)?)\s*(%|[a-z]*)\s*$/i.exec(size) ?? [];
+  if (digits === undefined || unit === undefined) return Number.NaN;
+  if (unit === "%") return Number(digits) > 100 ? Number.NaN : Math.floor((Number(digits) / 100) * machineMemory());
+  return Math.floor(Number(digits) * (units[unit.toLowerCase().replace(/(?<=.)b$/, "")] ?? Number.NaN));
+}
+
+/** Bytes. */
+export function machineMemory(): number {
+  const allowed = process.constrainedMemory?.() ?? 0;
+  return allowed > 0 ? Math.min(allowed, totalmem()) : totalmem();
+}
+
+export const helpText = `mlx-cb-serve serves a language model on MLX, with continuous batching, to any OpenAI client.
+
+Usage: mlx-cb-serve [--model MODEL] [OPTIONS]
+
+${describeOptions(table)}
+
+Every option can be set in the environment as well: ${flagName("maxBatchSize")} is ${variableName("maxBatchSize", prefix)}, and so on.
+Models are looked for in the Hugging Face cache and downloaded into it: HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT
+and HF_HUB_OFFLINE are honoured.
+`;

@@ -1,0 +1,252 @@
+/** The loop: plan, submit, and while that runs read what the step before has sampled. */
+import { EngineFailure, InvalidRequest, type ServeError, Unavailable } from "../errors.ts";
+import { cacheBytesPerToken, KvPool } from "../kv/pool.ts";
+import { RowTable, sizeClasses } from "../kv/rows.ts";
+import type { LoadedModel } from "../models/load.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import { Output } from "./output.ts";
+import { randomSeed } from "./random.ts";
+import type { FinishReason, GeneratedToken, Generation, GenerationChunk, GenerationRequest } from "./request.ts";
+import { Scheduler } from "./scheduler.ts";
+import { Sequence } from "./sequence.ts";
+import { Step } from "./step.ts";
+import { Throughput } from "./throughput.ts";
+
+export interface EngineOptions {
+  maxBatchSize: number;
+  maxTokensPerStep: number;
+  maxQueue: number;
+  contextLength: number;
+  /** Limit for all cache tensors together. */
+  kvBudgetBytes: number;
+  eosTokenIds: readonly number[];
+  /** Capacity of the smallest cache row; tests make it small. */
+  smallestSizeClass?: number;
+  /** Called once when a step fails; everything that ran has been ended. */
+  onFailure: (error: EngineFailure) => void;
+}
+
+export class Engine {
+  readonly #loaded: LoadedModel;
+  readonly #tokenizer: Tokenizer;
+  readonly #options: EngineOptions;
+  readonly #rows: RowTable;
+  readonly #pool: KvPool;
+  readonly #scheduler: Scheduler<Sequence>;
+  readonly #throughput = new Throughput();
+  readonly #live = new Map<Sequence, Output>();
+  /** Submitted and not read: at most two, the older one running. */
+  #inFlight: Step[] = [];
+  #wake: (() => void) | null = null;
+  #nextId = 1;
+  #closing = false;
+  #failure: EngineFailure | null = null;
+  #totalRequests = 0;
+  #totalTokens = 0;
+  readonly #loop: Promise<void>;
+
+  constructor(loaded: LoadedModel, tokenizer: Tokenizer, options: EngineOptions) {
+    const { cacheLayers } = loaded.model;
+    const capacities = sizeClasses(options.contextLength, options.smallestSizeClass);
+    this.#loaded = loaded;
+    this.#tokenizer = tokenizer;
+    this.#options = options;
+    this.#pool = new KvPool(cacheLayers, capacities, loaded.dtype);
+    const bytesPerToken = cacheBytesPerToken(cacheLayers, loaded.dtype);
+    this.#rows = new RowTable({ capacities, bytesPerToken, budgetBytes: options.kvBudgetBytes });
+    this.#scheduler = new Scheduler(options, this.#rows);
+    this.#loop = this.#run();
+  }
+
+  get queueSize(): number {
+    return this.#scheduler.queueSize;
+  }
+
+  get activeCount(): number {
+    return this.#scheduler.activeCount;
+  }
+
+  get totalRequests(): number {
+    return this.#totalRequests;
+  }
+
+  get totalTokens(): number {
+    return this.#totalTokens;
+  }
+
+  get generationTps(): number {
+    return this.#throughput.perSecond;
+  }
+
+  get kvBytes(): number {
+    return this.#rows.bytes;
+  }
+
+  /** Queues a request. Throws `InvalidRequest`, `Overloaded`, `Unavailable` or `EngineFailure`, before anything is computed. */
+  submit(request: GenerationRequest, signal?: AbortSignal): Generation {
+    if (this.#failure) throw this.#failure;
+    if (this.#closing) throw new Unavailable("The server is shutting down.");
+    this.#check(request);
+    const id = this.#nextId++;
+    const { contextLength, eosTokenIds } = this.#options;
+    const sequence = new Sequence({ id, request, contextLength, eosTokenIds, seed: randomSeed() });
+    const output = new Output(this.#tokenizer, request.stop);
+    const cancel = () => this.#cancel(sequence);
+    if (signal?.aborted) sequence.finished = true;
+    else if (sequence.maxLength === sequence.length) output.finish("length", false);
+    else {
+      this.#scheduler.enqueue(sequence);
+      this.#live.set(sequence, output);
+      signal?.addEventListener("abort", cancel, { once: true });
+      this.#wake?.();
+    }
+    this.#totalRequests++;
+    return {
+      id,
+      promptTokenCount: sequence.prompt.length,
+      get completionTokenCount() {
+        return sequence.output.length;
+      },
+      cancel,
+      async *[Symbol.asyncIterator](): AsyncGenerator<GenerationChunk> {
+        try {
+          for (;;) {
+            const chunk = await output.next();
+            if (chunk === null) return;
+            yield chunk;
+            if (chunk.finishReason !== null) return;
+          }
+        } finally {
+          signal?.removeEventListener("abort", cancel);
+          cancel();
+        }
+      },
+    };
+  }
+
+  /** Takes nothing more, lets what runs finish for `graceMs`, cancels the rest and frees the caches. */
+  async close(graceMs: number): Promise<void> {
+    this.#closing = true;
+    this.#wake?.();
+    const timer = setTimeout(() => this.#failAll(new Unavailable("The server is shutting down.")), graceMs);
+    await this.#loop;
+    clearTimeout(timer);
+  }
+
+  #check({ promptTokens, maxTokens }: GenerationRequest): void {
+    const { contextLength } = this.#options;
+    const { vocabSize } = this.#loaded.model;
+    const length = promptTokens.length;
+    if (length === 0) throw new InvalidRequest("The prompt has no tokens.", "prompt");
+    if (length > contextLength || (length === contextLength && maxTokens !== 0)) {
+      throw new InvalidRequest(
+        `This model's maximum context length is ${contextLength} tokens, but the prompt has ${length}.`,
+        "messages",
+        "context_length_exceeded",
+      );
+    }
+    if (promptTokens.some((id) => !(Number.isInteger(id) && id >= 0 && id < vocabSize))) {
+      throw new InvalidRequest(`The prompt has token ids outside of the vocabulary of ${vocabSize}.`, "prompt");
+    }
+    if (!this.#rows.fitsAlone(length + 1)) {
+      throw new InvalidRequest(`The prompt's ${length} tokens do not fit into the memory of this server.`, "messages");
+    }
+  }
+
+  async #run(): Promise<void> {
+    try {
+      for (;;) {
+        if (this.#scheduler.idle && this.#inFlight.length === 0) {
+          this.#pool.free();
+          this.#rows.takeActions();
+          if (this.#closing) return;
+          await new Promise<void>((resolve) => {
+            this.#wake = resolve;
+          });
+          this.#wake = null;
+        }
+        await this.#step();
+        // A macrotask: requests and disconnects get their turn between steps.
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    } catch (error) {
+      this.#break(error);
+    }
+  }
+
+  /** Submits one step, then reads the one before it. */
+  async #step(): Promise<void> {
+    const plan = this.#scheduler.plan();
+    for (const sequence of plan.exhausted) this.#finish(sequence, "length", false);
+    const planned = plan.items.length > 0;
+    if (planned) {
+      this.#inFlight.push(Step.submit(this.#loaded.model, this.#rows, this.#pool, plan.items, this.#inFlight.at(-1) ?? null));
+    }
+    if (this.#inFlight.length > (planned ? 1 : 0)) await this.#read();
+    else if (!planned && !this.#scheduler.idle && this.#inFlight.length === 0) throw new Error("the scheduler has stalled");
+  }
+
+  async #read(): Promise<void> {
+    const step = this.#inFlight[0]!;
+    const begun = performance.now();
+    try {
+      await step.done;
+      for (const { sequence, token } of step.read()) this.#receive(sequence, token);
+    } finally {
+      // The next step's graph holds the tokens itself.
+      this.#inFlight.shift();
+      step.free();
+    }
+    const now = performance.now();
+    this.#throughput.add(now, now - begun, step.sequences.length);
+  }
+
+  #receive(sequence: Sequence, token: GeneratedToken): void {
+    sequence.receive(token.id);
+    const output = this.#live.get(sequence);
+    if (sequence.finished || !output) return;
+    this.#totalTokens++;
+    try {
+      const ended = sequence.endTokenIds.has(token.id);
+      const stoppable = sequence.output.length >= sequence.minTokens;
+      const stopped = output.push(token, { hidden: ended, stoppable });
+      if (stopped || ended) this.#finish(sequence, "stop", stopped);
+      else if (sequence.prompt.length + sequence.output.length >= sequence.maxLength) this.#finish(sequence, "length", false);
+    } catch (error) {
+      this.#fail(sequence, new EngineFailure("The output of this request could not be decoded.", { cause: error }));
+    }
+  }
+
+  #finish(sequence: Sequence, reason: FinishReason, stopped: boolean): void {
+    this.#live.get(sequence)?.finish(reason, stopped);
+    this.#drop(sequence);
+  }
+
+  #fail(sequence: Sequence, error: ServeError): void {
+    this.#live.get(sequence)?.fail(error);
+    this.#drop(sequence);
+  }
+
+  #cancel(sequence: Sequence): void {
+    if (!sequence.finished) this.#fail(sequence, new Unavailable("The request was cancelled."));
+  }
+
+  #drop(sequence: Sequence): void {
+    sequence.finished = true;
+    this.#live.delete(sequence);
+    this.#scheduler.remove(sequence);
+  }
+
+  #failAll(error: ServeError): void {
+    for (const sequence of [...this.#live.keys()]) this.#fail(sequence, error);
+  }
+
+  /** A step could not be built or computed: its caches are in an unknown state, so nothing can go on. */
+  #break(cause: unknown): void {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const failure = new EngineFailure(`The engine failed: ${reason}`, { cause });
+    this.#failure = failure;
+    this.#failAll(failure);
+    this.#options.onFailure(failure);
+  }
+}

@@ -1,0 +1,42 @@
+/** The library's friendly request: everything optional but the prompt. */
+import type { ChatMessage, ChatTemplateOptions, GenerationRequest, ModelInfo, SamplingParams } from "./request.ts";
+
+interface CommonOptions extends Partial<Omit<GenerationRequest, "promptTokens" | "sampling">>, Partial<SamplingParams> {
+  signal?: AbortSignal;
+}
+
+/** `prompt`: text or token ids. `messages`: a conversation for the chat template. */
+export type GenerateOptions = CommonOptions &
+  (
+    | ({ messages: readonly ChatMessage[]; prompt?: undefined } & ChatTemplateOptions)
+    | { prompt: string | readonly number[]; messages?: undefined }
+  );
+
+/** Fills in what the caller left out: the model's own sampling, no penalties, no limits. */
+export function completeRequest(
+  promptTokens: readonly number[],
+  options: GenerateOptions,
+  { defaultSampling }: ModelInfo,
+): GenerationRequest {
+  return {
+    promptTokens,
+    maxTokens: options.maxTokens ?? null,
+    stop: options.stop ?? [],
+    stopTokenIds: options.stopTokenIds ?? [],
+    ignoreEos: options.ignoreEos ?? false,
+    minTokens: options.minTokens ?? 0,
+    logprobs: options.logprobs ?? null,
+    sampling: {
+      temperature: options.temperature ?? defaultSampling.temperature,
+      topP: options.topP ?? defaultSampling.topP,
+      topK: options.topK ?? defaultSampling.topK,
+      minP: options.minP ?? defaultSampling.minP,
+      repetitionPenalty: options.repetitionPenalty ?? defaultSampling.repetitionPenalty,
+      repetitionContextSize: options.repetitionContextSize ?? null,
+      presencePenalty: options.presencePenalty ?? 0,
+      frequencyPenalty: options.frequencyPenalty ?? 0,
+      logitBias: options.logitBias ?? new Map(),
+      seed: options.seed ?? null,
+    },
+  };
+}

@@ -1,0 +1,140 @@
+/** What the engine takes and gives: the contract between the HTTP layer (or a library user) and the batch. */
+
+/** How one row draws its next token. All of it is applied per row inside the shared batch. */
+export interface SamplingParams {
+  /** 0 is greedy. */
+  temperature: number;
+  /** 1 keeps everything. */
+  topP: number;
+  /** 0 keeps everything. */
+  topK: number;
+  /** 0 keeps everything. */
+  minP: number;
+  /** 1 changes nothing; looks at prompt and output. */
+  repetitionPenalty: number;
+  /** How many of the last tokens the repetition penalty looks at; null: all. */
+  repetitionContextSize: number | null;
+  /** Subtracted once per distinct token of the output so far. */
+  presencePenalty: number;
+  /** Subtracted once per occurrence in the output so far. */
+  frequencyPenalty: number;
+  /** Token id to what is added to its logit. */
+  logitBias: ReadonlyMap<number, number>;
+  /** Same seed, same request: same tokens, alone and in a crowd. Null: random. */
+  seed: number | null;
+}
+
+export interface GenerationRequest {
+  promptTokens: readonly number[] | Int32Array;
+  /** Null: as far as the context goes. 0: nothing is generated. */
+  maxTokens: number | null;
+  sampling: SamplingParams;
+  /** Strings that end the output and are never part of it. */
+  stop: readonly string[];
+  /** Token ids that end the output, besides the model's own end tokens. */
+  stopTokenIds: readonly number[];
+  ignoreEos: boolean;
+  /** No end token and no stop string is honoured before this many tokens. */
+  minTokens: number;
+  /** Null: none. Otherwise the chosen token's log-probability and those of this many top tokens (0..20). */
+  logprobs: number | null;
+}
+
+export type FinishReason = "stop" | "length";
+
+export interface TokenLogprob {
+  id: number;
+  /** Natural log of the model's probability, before penalties and temperature. */
+  logprob: number;
+}
+
+export interface GeneratedToken {
+  id: number;
+  /** Present when the request asked for logprobs. */
+  logprob?: number;
+  top?: TokenLogprob[];
+}
+
+/** A piece of the output. Pieces are merged while nobody reads, so a slow reader costs no memory per token. */
+export interface GenerationChunk {
+  /** Text that is certain: whole characters, and never a part of a stop string. May be empty. */
+  text: string;
+  /** The tokens that this piece covers, end tokens and tokens cut off by a stop string included. */
+  tokens: GeneratedToken[];
+  /** Set in the last chunk, and only there. */
+  finishReason: FinishReason | null;
+}
+
+/** One running request. Iterate it once; leaving the loop early cancels it. An error thrown is a `ServeError`. */
+export interface Generation extends AsyncIterable<GenerationChunk> {
+  readonly id: number;
+  readonly promptTokenCount: number;
+  /** Tokens sampled so far, the end token included. */
+  readonly completionTokenCount: number;
+  cancel(): void;
+}
+
+export interface EngineStats {
+  queueSize: number;
+  /** Sequences that hold a row in the batch. */
+  activeRequests: number;
+  totalRequests: number;
+  /** Tokens generated since the start. */
+  totalTokens: number;
+  /** Generated tokens per second over the last seconds in which anything ran. */
+  generationTps: number;
+  activeMemoryBytes: number;
+  peakMemoryBytes: number;
+  cacheMemoryBytes: number;
+  /** Bytes of the KV pools now allocated. */
+  kvBytes: number;
+}
+
+export interface ModelInfo {
+  /** What `/v1/models` shows: the id or path given to `--model`, or `tiny-chat` for the embedded one. */
+  id: string;
+  /** Other names that a request may use (`default`, the last part of the path). */
+  aliases: readonly string[];
+  architecture: string;
+  contextLength: number;
+  vocabSize: number;
+  /** Unix seconds. */
+  created: number;
+  /** From generation_config.json, or neutral values. */
+  defaultSampling: Pick<SamplingParams, "temperature" | "topP" | "topK" | "minP" | "repetitionPenalty">;
+}
+
+export type ServerStatus = "loading" | "ok" | "stopping" | "failed";
+
+export interface ChatMessage {
+  role: string;
+  content?: string | null | { type: string; [key: string]: unknown }[];
+  [key: string]: unknown;
+}
+
+export interface ChatTemplateOptions {
+  tools?: readonly unknown[] | null;
+  /** Extra variables for the template, e.g. `enable_thinking`. */
+  kwargs?: Readonly<Record<string, unknown>>;
+  /** Default true. */
+  addGenerationPrompt?: boolean;
+}
+
+/** What the HTTP layer knows of the engine. `ContinuousBatchingServer` implements it; tests use an imitation. */
+export interface InferenceServer {
+  readonly model: ModelInfo;
+  readonly status: ServerStatus;
+  /** Why `status` is `failed`. */
+  readonly failure: string | null;
+  stats(): EngineStats;
+  /** Renders the chat template. Throws `InvalidRequest` when the template refuses or there is none. */
+  renderChat(messages: readonly ChatMessage[], options?: ChatTemplateOptions): string;
+  /** Token ids of a text; `addSpecialTokens` adds BOS and the like as the tokenizer says (rendered chats have their own).
+   *  Long texts are taken in pieces, so that the event loop stays free. */
+  encode(text: string, options: { addSpecialTokens: boolean }): Promise<number[]>;
+  decode(ids: readonly number[]): string;
+  /** The bytes that one token stands for (logprobs show them; a token may be part of a character). */
+  tokenBytes(id: number): Uint8Array;
+  /** Throws `InvalidRequest`, `Overloaded` or `Unavailable` at once, before anything is computed. */
+  submit(request: GenerationRequest, signal?: AbortSignal): Generation;
+}

@@ -1,0 +1,149 @@
+/**
+ * Draws the next token of every row in one graph; each parameter is a vector over rows, and the costly parts run only for
+ * the rows that ask. Filters as in mlx-lm: top-p, min-p and top-k on the untempered probabilities, temperature last.
+ */
+import { floats, ints } from "../mlx/array.ts";
+import { DTYPES } from "../mlx/dtype.ts";
+import type { MxArray } from "../mlx/ffi.ts";
+import * as mx from "../mlx/ops.ts";
+import { applyPenalties, hasPenalty, type PenaltyRow } from "./penalties.ts";
+import { uniform } from "./random.ts";
+
+export interface SamplerRow extends PenaltyRow {
+  /** Seed of the request, drawn when it names none. */
+  seed: number;
+  /** How many tokens the request has sampled before. */
+  position: number;
+  /** Null: no log-probabilities; otherwise how many alternatives. */
+  logprobs: number | null;
+}
+
+export interface Sampled {
+  /** int32 [n] */
+  tokens: MxArray;
+  logprobs: SampledLogprobs | null;
+}
+
+export interface SampledLogprobs {
+  /** The rows that asked, in the order of the arrays below. */
+  rows: readonly number[];
+  /** float32 [rows]: of the chosen token, before penalties and temperature. */
+  chosen: MxArray;
+  /** int32 [rows, k], in no order; null when nobody wants alternatives. */
+  topIds: MxArray | null;
+  /** float32 [rows, k] */
+  topLogprobs: MxArray | null;
+}
+
+/** logits [n, vocab] in any floating-point type, one row of `rows` each. `previous`: tokens of the step before. */
+export function sample(logits: MxArray, rows: readonly SamplerRow[], previous: MxArray | null, vocab: number): Sampled {
+  const raw = mx.astype(logits, DTYPES.float32);
+  const penalized = indicesOf(rows, hasPenalty);
+  const scores = replaceRows(raw, rows.length, penalized, (part) =>
+    applyPenalties(
+      part,
+      penalized.map((i) => rows[i]!),
+      previous,
+    ),
+  );
+  const random = indicesOf(rows, ({ sampling }) => sampling.temperature > 0 && sampling.topK !== 1);
+  let tokens = mx.astype(mx.argmax(scores, -1), DTYPES.int32);
+  if (random.length > 0) {
+    const drawn = draw(
+      takeRows(scores, rows.length, random),
+      random.map((i) => rows[i]!),
+      vocab,
+    );
+    tokens = random.length === rows.length ? drawn : mx.putAlongAxis(tokens, ints(random), drawn, 0);
+  }
+  const asked = indicesOf(rows, (row) => row.logprobs !== null);
+  if (asked.length === 0) return { tokens, logprobs: null };
+  const most = Math.min(vocab, Math.max(...asked.map((i) => rows[i]!.logprobs!)));
+  return { tokens, logprobs: logprobsOf(takeRows(raw, rows.length, asked), tokens, asked, most) };
+}
+
+function indicesOf(rows: readonly SamplerRow[], wanted: (row: SamplerRow) => boolean): number[] {
+  return rows.flatMap((row, i) => (wanted(row) ? [i] : []));
+}
+
+function takeRows(x: MxArray, count: number, indices: readonly number[]): MxArray {
+  return indices.length === count ? x : mx.take(x, ints(indices), 0);
+}
+
+function replaceRows(x: MxArray, count: number, indices: readonly number[], edit: (part: MxArray) => MxArray): MxArray {
+  if (indices.length === 0) return x;
+  const edited = edit(takeRows(x, count, indices));
+  return indices.length === count ? edited : mx.scatterRows(x, ints(indices), edited);
+}
+
+function logSoftmax(x: MxArray): MxArray {
+  return mx.subtract(x, mx.logsumexp(x, -1, true));
+}
+
+function column(rows: readonly SamplerRow[], value: (row: SamplerRow) => number): MxArray {
+  return floats(Float32Array.from(rows, value), [rows.length, 1]);
+}
+
+/** Inverse transform over the vocabulary in order of ids: one uniform number per row. int32 [n]. */
+function draw(scores: MxArray, rows: readonly SamplerRow[], vocab: number): MxArray {
+  const probs = filteredProbs(scores, rows, vocab);
+  const running = mx.cumsum(probs, -1);
+  const total = mx.slice(running, [0, vocab - 1], [rows.length, vocab]);
+  const target = mx.multiply(
+    total,
+    column(rows, ({ seed, position }) => uniform(seed, position)),
+  );
+  return mx.astype(mx.argmax(mx.greater(running, target), -1), DTYPES.int32);
+}
+
+/** Probabilities [n, vocab] from which the rows draw. */
+export function filteredProbs(scores: MxArray, rows: readonly SamplerRow[], vocab: number): MxArray {
+  const logprobs = logSoftmax(scores);
+  const threshold = thresholds(logprobs, rows, vocab);
+  const tempered = mx.divide(
+    logprobs,
+    column(rows, ({ sampling }) => sampling.temperature),
+  );
+  const open = threshold === null ? tempered : mx.where(mx.greaterEqual(logprobs, threshold), tempered, floats([-Infinity]));
+  return mx.softmax(open, -1);
+}
+
+/** The lowest log-probability that each row keeps, [n, 1]; null when nobody filters. */
+function thresholds(logprobs: MxArray, rows: readonly SamplerRow[], vocab: number): MxArray | null {
+  const sorting = indicesOf(rows, ({ sampling }) => sampling.topP < 1 || (sampling.topK > 0 && sampling.topK < vocab));
+  const anyMinP = rows.some(({ sampling }) => sampling.minP > 0);
+  if (sorting.length === 0 && !anyMinP) return null;
+  let threshold = floats(new Float32Array(rows.length).fill(-Infinity), [rows.length, 1]);
+  if (anyMinP)
+    threshold = mx.add(
+      mx.max(logprobs, -1, true),
+      column(rows, ({ sampling }) => Math.log(sampling.minP)),
+    );
+  return replaceRows(threshold, rows.length, sorting, (part) => {
+    const chosen = sorting.map((i) => rows[i]!);
+    return mx.maximum(part, sortedThresholds(takeRows(logprobs, rows.length, sorting), chosen, vocab));
+  });
+}
+
+/** top-p keeps a token while the mass above it is below p; top-k the k largest. Never above the largest itself. */
+function sortedThresholds(logprobs: MxArray, rows: readonly SamplerRow[], vocab: number): MxArray {
+  const ascending = mx.sort(logprobs, -1);
+  const largest = mx.slice(ascending, [0, vocab - 1], [rows.length, vocab]);
+  const mass = mx.cumsum(mx.exp(ascending), -1);
+  const limit = column(rows, ({ sampling }) => (sampling.topP < 1 ? 1 - sampling.topP : -1));
+  const kept = mx.where(mx.greater(mass, limit), ascending, floats([Infinity]));
+  const byMass = mx.minimum(mx.min(kept, -1, true), largest);
+  const ranks = Int32Array.from(rows, ({ sampling: { topK } }) => (topK > 0 && topK < vocab ? vocab - topK : 0));
+  const byRank = mx.takeAlongAxis(ascending, ints(ranks, [rows.length, 1]), -1);
+  return mx.maximum(byMass, byRank);
+}
+
+function logprobsOf(raw: MxArray, tokens: MxArray, rows: readonly number[], most: number): SampledLogprobs {
+  const logprobs = logSoftmax(raw);
+  const own = mx.expandDims(mx.take(tokens, ints(rows), 0), 1);
+  const chosen = mx.contiguous(mx.squeeze(mx.takeAlongAxis(logprobs, own, -1), 1));
+  if (most === 0) return { rows, chosen, topIds: null, topLogprobs: null };
+  const order = mx.argpartition(mx.negative(logprobs), most - 1, -1);
+  const topIds = mx.contiguous(mx.astype(mx.slice(order, [0, 0], [rows.length, most]), DTYPES.int32));
+  return { rows, chosen, topIds, topLogprobs: mx.contiguous(mx.takeAlongAxis(logprobs, topIds, -1)) };
+}

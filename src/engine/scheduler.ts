@@ -1,0 +1,185 @@
+/** Decides what the next step computes. Pure: no tensors, no clock. Sarathi / vLLM V1 style token-budget plans. */
+import { Overloaded } from "../errors.ts";
+import type { RowTable } from "../kv/rows.ts";
+
+/** What the scheduler sees of a sequence, and moves on. */
+export interface Schedulable {
+  readonly id: number;
+  /** Tokens that exist, sampled ones still in flight included. */
+  length: number;
+  /** Tokens whose cache entries exist once the submitted steps have run. */
+  computed: number;
+  /** Sampled tokens whose values are not known yet. */
+  inFlight: number;
+  /** Length at which no further token is wanted. */
+  readonly maxLength: number;
+}
+
+export interface PlanItem<T extends Schedulable> {
+  sequence: T;
+  /** Position of the first token to compute. */
+  start: number;
+  count: number;
+  /** The last token is the newest: a next one is sampled. */
+  sample: boolean;
+}
+
+export interface Plan<T extends Schedulable> {
+  items: PlanItem<T>[];
+  /** Put back to the queue for want of memory; their cache is gone. */
+  preempted: T[];
+  /** Cannot grow although they are alone: they end here. */
+  exhausted: T[];
+}
+
+export interface SchedulerOptions {
+  maxBatchSize: number;
+  /** At least maxBatchSize, so that every decoding row fits into every step. */
+  maxTokensPerStep: number;
+  maxQueue: number;
+}
+
+/** How often a waiting sequence may be overtaken by ones that need less memory. */
+const MAX_OVERTAKES = 32;
+
+interface Waiting<T> {
+  sequence: T;
+  overtaken: number;
+}
+
+export class Scheduler<T extends Schedulable> {
+  readonly #options: SchedulerOptions;
+  readonly #rows: RowTable;
+  #waiting: Waiting<T>[] = [];
+  /** In the order of admission. */
+  #running: T[] = [];
+
+  constructor(options: SchedulerOptions, rows: RowTable) {
+    this.#options = { ...options, maxTokensPerStep: Math.max(options.maxTokensPerStep, options.maxBatchSize) };
+    this.#rows = rows;
+  }
+
+  get queueSize(): number {
+    return this.#waiting.length;
+  }
+
+  get activeCount(): number {
+    return this.#running.length;
+  }
+
+  get idle(): boolean {
+    return this.#waiting.length === 0 && this.#running.length === 0;
+  }
+
+  /** Throws `Overloaded` when the queue is full. */
+  enqueue(sequence: T): void {
+    if (this.#waiting.length >= this.#options.maxQueue) {
+      throw new Overloaded(`The queue is full: ${this.#waiting.length} requests are waiting.`, 1);
+    }
+    this.#waiting.push({ sequence, overtaken: 0 });
+  }
+
+  /** Takes a finished or cancelled sequence out, wherever it is, and frees its row. */
+  remove(sequence: T): void {
+    const at = this.#running.indexOf(sequence);
+    if (at >= 0) this.#running.splice(at, 1);
+    else this.#waiting = this.#waiting.filter((waiting) => waiting.sequence !== sequence);
+    this.#rows.remove(sequence.id);
+  }
+
+  /** The next step; the sequences in it are moved on as if it had run. */
+  plan(): Plan<T> {
+    const plan: Plan<T> = { items: [], preempted: [], exhausted: [] };
+    let budget = this.#options.maxTokensPerStep;
+    budget -= this.#planDecoding(plan);
+    this.#admit();
+    this.#planPrefill(plan, budget);
+    for (const { sequence, count, sample } of plan.items) {
+      sequence.computed += count;
+      this.#rows.advance(sequence.id, sequence.computed);
+      if (!sample) continue;
+      sequence.length += 1;
+      sequence.inFlight += 1;
+    }
+    return plan;
+  }
+
+  /** One token for every row that has one to compute. Returns how many. */
+  #planDecoding(plan: Plan<T>): number {
+    for (const sequence of [...this.#running]) {
+      if (sequence.length - sequence.computed !== 1 || sequence.length >= sequence.maxLength) continue;
+      if (!this.#running.includes(sequence)) continue;
+      if (this.#secure(sequence, plan)) this.#add(plan, sequence, 1);
+    }
+    return plan.items.length;
+  }
+
+  /** Room for the sequence's next token, if need be by preempting the youngest. False when it is out itself. */
+  #secure(sequence: T, plan: Plan<T>): boolean {
+    while (!this.#rows.ensure(sequence.id, sequence.length, sequence.computed)) {
+      const youngest = this.#running.at(-1)!;
+      if (this.#running.length === 1) {
+        plan.exhausted.push(sequence);
+        this.remove(sequence);
+        return false;
+      }
+      this.#preempt(youngest, plan);
+      if (youngest === sequence) return false;
+    }
+    return true;
+  }
+
+  #preempt(sequence: T, plan: Plan<T>): void {
+    this.#running.splice(this.#running.indexOf(sequence), 1);
+    this.#rows.remove(sequence.id);
+    const planned = plan.items.findIndex((item) => item.sequence === sequence);
+    if (planned >= 0) plan.items.splice(planned, 1);
+    sequence.computed = 0;
+    this.#waiting.unshift({ sequence, overtaken: 0 });
+    plan.preempted.push(sequence);
+  }
+
+  /** Lets waiting sequences in while there are places and memory; one that finds no memory may be overtaken for a while. */
+  #admit(): void {
+    for (let i = 0; i < this.#waiting.length; ) {
+      if (this.#running.length >= this.#options.maxBatchSize) return;
+      const waiting = this.#waiting[i]!;
+      const { sequence } = waiting;
+      // A preempted one waits for its last token's value.
+      if (sequence.inFlight === 0 && this.#rows.ensure(sequence.id, sequence.length + 1, 0)) {
+        this.#waiting.splice(i, 1);
+        this.#running.push(sequence);
+        for (const before of this.#waiting.slice(0, i)) before.overtaken++;
+      } else if (waiting.overtaken >= MAX_OVERTAKES) return;
+      else i++;
+    }
+  }
+
+  /** Shortest remainder first, so that a short prompt never waits for a long one; the oldest always gets a quarter. */
+  #planPrefill(plan: Plan<T>, budget: number): void {
+    const open = this.#running.filter((s) => this.#remaining(s) > 0 && !plan.items.some((item) => item.sequence === s));
+    if (open.length === 0 || budget <= 0) return;
+    const oldest = open[0]!;
+    const reserved = Math.min(this.#remaining(oldest), Math.max(1, Math.floor(budget / 4)));
+    let left = budget - reserved;
+    const counts = new Map<T, number>([[oldest, reserved]]);
+    for (const sequence of open.toSorted((a, b) => this.#remaining(a) - this.#remaining(b))) {
+      if (left <= 0) break;
+      const already = counts.get(sequence) ?? 0;
+      const more = Math.min(this.#remaining(sequence) - already, left);
+      counts.set(sequence, already + more);
+      left -= more;
+    }
+    for (const [sequence, count] of counts) if (count > 0) this.#add(plan, sequence, count);
+  }
+
+  /** Tokens to compute before the next one can be sampled; 0 for a sequence that wants no more. */
+  #remaining(sequence: T): number {
+    return sequence.length >= sequence.maxLength ? 0 : sequence.length - sequence.computed;
+  }
+
+  #add(plan: Plan<T>, sequence: T, count: number): void {
+    const start = sequence.computed;
+    plan.items.push({ sequence, start, count, sample: start + count === sequence.length });
+  }
+}

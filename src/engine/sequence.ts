@@ -1,0 +1,69 @@
+import type { GenerationRequest, SamplingParams } from "./request.ts";
+import type { Schedulable } from "./scheduler.ts";
+
+export interface SequenceOptions {
+  id: number;
+  request: GenerationRequest;
+  /** Prompt and output together never get longer. */
+  contextLength: number;
+  /** Tokens that end the output unless the request ignores them. */
+  eosTokenIds: readonly number[];
+  /** Used when the request names none. */
+  seed: number;
+}
+
+/** One request in the batch: its tokens and how far it has come. The one object per row. */
+export class Sequence implements Schedulable {
+  readonly id: number;
+  readonly prompt: Int32Array;
+  readonly sampling: SamplingParams;
+  readonly logprobs: number | null;
+  readonly seed: number;
+  readonly minTokens: number;
+  readonly maxLength: number;
+  readonly endTokenIds: ReadonlySet<number>;
+  /** Sampled tokens whose values are known. */
+  readonly output: number[] = [];
+  length: number;
+  computed = 0;
+  inFlight = 0;
+  /** Its row among the tokens of the step that sampled it last. */
+  pending = 0;
+  finished = false;
+  readonly #bannedAtFirst: readonly number[];
+
+  constructor({ id, request, contextLength, eosTokenIds, seed }: SequenceOptions) {
+    this.id = id;
+    this.prompt = Int32Array.from(request.promptTokens);
+    this.sampling = request.sampling;
+    this.logprobs = request.logprobs;
+    this.seed = request.sampling.seed ?? seed;
+    this.minTokens = request.minTokens;
+    this.length = this.prompt.length;
+    this.maxLength = Math.min(contextLength, this.length + (request.maxTokens ?? contextLength));
+    this.endTokenIds = new Set(request.ignoreEos ? request.stopTokenIds : [...eosTokenIds, ...request.stopTokenIds]);
+    this.#bannedAtFirst = [...this.endTokenIds];
+  }
+
+  /** Tokens sampled so far, those in flight included. */
+  get sampledCount(): number {
+    return this.length - this.prompt.length;
+  }
+
+  /** Tokens that may not be sampled next. */
+  get banned(): readonly number[] {
+    return this.sampledCount < this.minTokens ? this.#bannedAtFirst : [];
+  }
+
+  /** Token id at a position; null while it is in flight. */
+  token(position: number): number | null {
+    if (position < this.prompt.length) return this.prompt[position]!;
+    return this.output[position - this.prompt.length] ?? null;
+  }
+
+  /** Takes the value of the oldest token in flight. */
+  receive(id: number): void {
+    this.output.push(id);
+    this.inFlight -= 1;
+  }
+}

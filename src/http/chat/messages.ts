@@ -1,0 +1,61 @@
+import type { ChatMessage } from "../../engine/request.ts";
+import { InvalidRequest } from "../../errors.ts";
+import type { Message } from "./model.ts";
+
+const templateRoles: Record<Message["role"], string> = {
+  // Newer names of OpenAI's; most chat templates know only the older ones.
+  developer: "system",
+  function: "tool",
+  system: "system",
+  user: "user",
+  assistant: "assistant",
+  tool: "tool",
+};
+
+/** Brings messages into the shape that chat templates read: plain strings, and tool arguments as objects. */
+export function toTemplateMessages(messages: readonly Message[]): ChatMessage[] {
+  return messages.map((message, index) => {
+    const shaped: ChatMessage = { ...message, role: templateRoles[message.role], content: toText(message, index) };
+    if (message.tool_calls == null) delete shaped.tool_calls;
+    else shaped.tool_calls = message.tool_calls.map(parseArguments);
+    return shaped;
+  });
+}
+
+function toText({ role, content }: Message, index: number): string {
+  const param = `messages.${index}.content`;
+  if (content == null) {
+    // An assistant turn may have tool calls in place of content.
+    if (role === "assistant" || role === "function") return "";
+    throw new InvalidRequest(
+      `Missing required parameter: '${param}' (role '${role}' needs content).`,
+      param,
+      "missing_required_parameter",
+    );
+  }
+  if (typeof content === "string") return content;
+  return content
+    .map(({ type, text }, part) => {
+      if (type === "text" && text !== undefined) return text;
+      const place = `${param}.${part}`;
+      if (type === "text")
+        throw new InvalidRequest(`Missing required parameter: '${place}.text'.`, `${place}.text`, "missing_required_parameter");
+      throw new InvalidRequest(
+        `Invalid value for '${place}.type': this model takes only 'text' parts, not '${type.slice(0, 40)}'.`,
+        `${place}.type`,
+        "invalid_value",
+      );
+    })
+    .join("");
+}
+
+/** OpenAI sends arguments as a string of JSON, templates expect what it says. */
+function parseArguments(call: Record<string, unknown>): Record<string, unknown> {
+  const inner = call.function;
+  if (typeof inner !== "object" || inner === null || !("arguments" in inner) || typeof inner.arguments !== "string") return call;
+  try {
+    return { ...call, function: { ...inner, arguments: JSON.parse(inner.arguments) as unknown } };
+  } catch {
+    return call;
+  }
+}

@@ -1,0 +1,106 @@
+import type { Generation, GenerationChunk, GenerationRequest, InferenceServer } from "../engine/request.ts";
+import { EngineFailure } from "../errors.ts";
+import type { HttpContext } from "./context.ts";
+import type { Usage } from "./fields.ts";
+import { interleave } from "./interleave.ts";
+import { createGrouper, type OutputPiece } from "./pieces.ts";
+
+/** The running generations behind one response: all choices of all prompts, in the order of their `index`. */
+export interface Job {
+  readonly id: string;
+  /** Unix seconds. */
+  readonly created: number;
+  readonly model: string;
+  readonly context: HttpContext;
+  readonly generations: readonly Generation[];
+  /** Tokens of the prompts, each counted once. */
+  readonly promptTokens: number;
+  readonly includeUsage: boolean;
+  readonly logprobs: boolean;
+}
+
+export interface JobOptions {
+  idPrefix: "chatcmpl" | "cmpl";
+  requests: readonly GenerationRequest[];
+  promptTokens: number;
+  includeUsage: boolean;
+  logprobs: boolean;
+  signal: AbortSignal;
+}
+
+/** Submits all of it or nothing: when one is refused, those before it are cancelled and the refusal is thrown. */
+export function startJob(context: HttpContext, options: JobOptions): Job {
+  return {
+    id: `${options.idPrefix}-${crypto.randomUUID().replaceAll("-", "")}`,
+    created: Math.floor(Date.now() / 1000),
+    model: context.server.model.id,
+    context,
+    generations: submitAll(context.server, options.requests, options.signal),
+    promptTokens: options.promptTokens,
+    includeUsage: options.includeUsage,
+    logprobs: options.logprobs,
+  };
+}
+
+function submitAll(server: InferenceServer, requests: readonly GenerationRequest[], signal: AbortSignal): Generation[] {
+  const generations: Generation[] = [];
+  try {
+    for (const request of requests) generations.push(server.submit(request, signal));
+  } catch (error) {
+    for (const generation of generations) generation.cancel();
+    throw error;
+  }
+  return generations;
+}
+
+export function cancelJob(job: Job): void {
+  for (const generation of job.generations) generation.cancel();
+}
+
+/** The output of all choices as it comes, with the choice's index. Throws `EngineFailure` if one stops without an end. */
+export async function* readJob(job: Job): AsyncGenerator<[index: number, piece: OutputPiece]> {
+  const groupers = job.generations.map(() => createGrouper(job.context.server, job.logprobs));
+  const { log } = job.context.options;
+  const started = performance.now();
+  let running = job.generations.length;
+  try {
+    for await (const [index, chunk] of interleave<GenerationChunk>(job.generations)) {
+      if (chunk.finishReason !== null) running--;
+      const piece = groupers[index]!(chunk);
+      if (piece !== null) yield [index, piece];
+    }
+    if (running > 0) throw new EngineFailure("The generation was ended before it was complete.");
+  } finally {
+    const { prompt_tokens: promptTokens, completion_tokens: completionTokens } = countUsage(job);
+    const seconds = Math.round(performance.now() - started) / 1000;
+    log({ level: "info", message: "completion", id: job.id, complete: running === 0, promptTokens, completionTokens, seconds });
+  }
+}
+
+/** The whole output of each choice. On any failure the others are cancelled. */
+export async function collectJob(job: Job): Promise<OutputPiece[]> {
+  const outputs: OutputPiece[] = job.generations.map(() => ({ text: "", tokens: [], finishReason: null }));
+  try {
+    for await (const [index, piece] of readJob(job)) {
+      const output = outputs[index]!;
+      output.text += piece.text;
+      for (const token of piece.tokens) output.tokens.push(token);
+      output.finishReason = piece.finishReason;
+    }
+  } catch (error) {
+    cancelJob(job);
+    throw error;
+  }
+  return outputs;
+}
+
+export function countUsage(job: Job): Usage {
+  const completionTokens = job.generations.reduce((sum, generation) => sum + generation.completionTokenCount, 0);
+  return {
+    prompt_tokens: job.promptTokens,
+    completion_tokens: completionTokens,
+    total_tokens: job.promptTokens + completionTokens,
+    prompt_tokens_details: { cached_tokens: 0 },
+    completion_tokens_details: { reasoning_tokens: 0 },
+  };
+}

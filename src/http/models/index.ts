@@ -1,0 +1,24 @@
+import { Elysia } from "elysia";
+import type { HttpContext } from "../context.ts";
+import { ErrorBody } from "../fields.ts";
+import { commonFailures } from "../responses.ts";
+import { described } from "../schema.ts";
+import { Model, ModelList, ModelParams } from "./model.ts";
+import { findModel, modelNameOf, toModel } from "./service.ts";
+
+export function modelRoutes(context: HttpContext) {
+  return (
+    new Elysia()
+      .get("/v1/models", () => ({ object: "list" as const, data: [toModel(context.server.model)] }), {
+        response: { 200: described(ModelList), ...commonFailures },
+        detail: { operationId: "listModels", tags: ["Models"], summary: "List the served model" },
+      })
+      .get("/v1/models/:id", ({ request }) => findModel(context, modelNameOf(request.url)), {
+        params: described(ModelParams),
+        response: { 200: described(Model), 404: described(ErrorBody), ...commonFailures },
+        detail: { operationId: "retrieveModel", tags: ["Models"], summary: "Describe a model" },
+      })
+      // The same for ids whose slashes are not encoded.
+      .get("/v1/models/*", ({ request }) => findModel(context, modelNameOf(request.url)), { detail: { hide: true } })
+  );
+}

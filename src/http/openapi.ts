@@ -1,0 +1,148 @@
+import { nullToOpenApi, toOpenAPISchema } from "@elysiajs/openapi/openapi";
+import { type ConversionConfig, toJsonSchema, toJsonSchemaDefs } from "@valibot/to-json-schema";
+import { type AnyElysia, Elysia } from "elysia";
+import { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest, ChatLogprobs, Message } from "./chat/model.ts";
+import { Completion, CompletionChunk, CompletionLogprobs, CompletionRequest } from "./completions/model.ts";
+import type { HttpContext } from "./context.ts";
+import { requestExamples } from "./examples.ts";
+import { ErrorBody, Usage } from "./fields.ts";
+import { Health } from "./health/model.ts";
+import { Model, ModelList } from "./models/model.ts";
+import { sourceOf, vendor } from "./schema.ts";
+
+const openapi = "3.1.1";
+
+/** Schemas with a name of their own in the document; everywhere else they are references. */
+const definitions = {
+  ChatCompletionRequest,
+  Message,
+  ChatCompletion,
+  ChatCompletionChunk,
+  ChatLogprobs,
+  CompletionRequest,
+  Completion,
+  CompletionChunk,
+  CompletionLogprobs,
+  Model,
+  ModelList,
+  Health,
+  Usage,
+  ErrorResponse: ErrorBody,
+};
+
+const conversion: ConversionConfig = {
+  target: "draft-2020-12",
+  errorMode: "ignore",
+  definitions,
+  overrideRef: ({ referenceId }) => `#/components/schemas/${referenceId}`,
+};
+
+const streamedSchemas: Record<string, string> = {
+  createChatCompletion: "ChatCompletionChunk",
+  createCompletion: "CompletionChunk",
+};
+
+const statusTexts: Record<string, string> = {
+  200: "Success.",
+  400: "Something in the request cannot be honoured; `param` names it.",
+  401: "No API key, or a wrong one.",
+  404: "No such model.",
+  413: "The request body is too large.",
+  429: "The queue is full: try again after the seconds in `Retry-After`.",
+  500: "The engine failed.",
+  503: "The server is not ready, or no longer.",
+};
+
+interface Content {
+  schema: object;
+  examples?: object;
+}
+
+interface Operation {
+  operationId: string;
+  security?: object[];
+  parameters?: { schema: { examples?: unknown[] }; example?: unknown }[];
+  requestBody?: { description?: string; required: boolean; content: Record<string, Content> };
+  responses: Record<string, { description: string; headers?: object; content: Record<string, Content> }>;
+}
+
+/** The OpenAPI document of the routes that `app` has; their schemas come from the valibot definitions. */
+export function describeApi(app: AnyElysia, version: string) {
+  // The generator has no say on documents of 3.1 beyond schemas, so paths are taken from it and completed here.
+  const { paths } = toOpenAPISchema(app, {}, undefined, { [vendor]: toSchema }, openapi);
+  for (const [path, methods] of Object.entries(paths)) {
+    for (const operation of Object.values(methods ?? {}) as Operation[]) completeOperation(operation, path.startsWith("/v1/"));
+  }
+  return {
+    openapi,
+    info: {
+      title: "mlx-cb-serve",
+      version,
+      description: "Language models on MLX with continuous batching, behind OpenAI's API.",
+      license: { name: "MIT", identifier: "MIT" },
+    },
+    servers: [{ url: "/" }],
+    tags: [
+      { name: "Chat", description: "Conversations." },
+      { name: "Completions", description: "Plain text." },
+      { name: "Models", description: "What is served." },
+      { name: "Health", description: "How the server does." },
+    ],
+    paths,
+    components: {
+      schemas: nameSchemas(),
+      securitySchemes: {
+        bearer: { type: "http", scheme: "bearer", description: "Only where the server was started with API keys." },
+      },
+    },
+  };
+}
+
+/** Serves the document; it is made at the first request, when all routes are known. */
+export function openapiRoutes({ options }: HttpContext, describedApp: () => AnyElysia) {
+  let body: string | null = null;
+  return new Elysia().get(
+    "/openapi.json",
+    () => {
+      body ??= JSON.stringify(describeApi(describedApp(), options.version));
+      return new Response(body, { headers: { "content-type": "application/json" } });
+    },
+    { detail: { hide: true } },
+  );
+}
+
+function nameSchemas(): Record<string, object> {
+  const schemas = Object.entries(toJsonSchemaDefs(definitions, conversion));
+  return Object.fromEntries(schemas.map(([name, schema]) => [name, nullToOpenApi(schema, openapi)]));
+}
+
+function toSchema(wrapped: object): object {
+  const source = sourceOf(wrapped);
+  if (source === undefined) return {};
+  const { $schema: _, $defs: __, ...schema } = toJsonSchema(source, conversion);
+  return schema;
+}
+
+function completeOperation(operation: Operation, guarded: boolean): void {
+  // The empty requirement makes the key optional: without configured keys none is asked for.
+  if (guarded) operation.security = [{ bearer: [] }, {}];
+  for (const parameter of operation.parameters ?? []) {
+    parameter.example = parameter.schema.examples?.[0];
+    delete parameter.schema.examples;
+  }
+  const body = operation.requestBody;
+  if (body !== undefined) {
+    delete body.description;
+    const examples = requestExamples[operation.operationId];
+    for (const content of Object.values(body.content)) if (examples !== undefined) content.examples = examples;
+  }
+  for (const [status, response] of Object.entries(operation.responses)) {
+    response.description = statusTexts[status] ?? "";
+    if (status === "429") response.headers = { "Retry-After": { description: "Seconds to wait.", schema: { type: "integer" } } };
+  }
+  const chunk = streamedSchemas[operation.operationId];
+  const success = operation.responses[200];
+  if (chunk !== undefined && success !== undefined) {
+    success.content["text/event-stream"] = { schema: { $ref: `#/components/schemas/${chunk}` } };
+  }
+}

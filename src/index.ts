@@ -1,0 +1,6 @@
+/** The library: `import { ContinuousBatchingServer, createApp } from "mlx-cb-serve"`. */
+export type { GenerateOptions } from "./engine/generate.ts";
+export type { ChatMessage, Generation, GenerationChunk, GenerationRequest, InferenceServer } from "./engine/request.ts";
+export { ContinuousBatchingServer, type ServerOptions } from "./engine/server.ts";
+export * from "./errors.ts";
+export { type App, type AppOptions, createApp } from "./http/app.ts";

@@ -1,0 +1,37 @@
+/** What a model says of its caches and what it sees of the batch. */
+import type { MxArray } from "../mlx/ffi.ts";
+
+/** One layer's cache, declared by the model. */
+export interface CacheLayerSpec {
+  kind: "full";
+  kvHeads: number;
+  headDim: number;
+}
+
+/** A stretch of one sequence's tokens in a step. */
+export interface Span {
+  /** Key of the sequence in the row table. */
+  sequence: number;
+  /** Position of its first token of this step. */
+  start: number;
+  count: number;
+}
+
+export interface AttentionOptions {
+  scale: number;
+}
+
+/** One ragged forward pass as the model sees it: T tokens of many sequences, flat. */
+export interface Batch {
+  /** int32 [T] */
+  readonly tokens: MxArray;
+  /** int32 [T], the place of each token in its sequence. */
+  readonly positions: MxArray;
+  /** int32 rows of which logits are wanted; null: of all. */
+  readonly outputs: MxArray | null;
+  /**
+   * Appends k and v [T, kvHeads, headDim] to the layer's cache and lets each token of q [T, heads, headDim] attend to its
+   * own sequence up to itself. Returns [T, heads * headDim].
+   */
+  attend(layer: number, q: MxArray, k: MxArray, v: MxArray, options: AttentionOptions): MxArray;
+}

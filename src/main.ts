@@ -1,0 +1,77 @@
+#!/usr/bin/env bun
+/** The command line: puts the parts together. */
+import { version } from "../package.json" with { type: "json" };
+import { type Config, helpText, parseConfig } from "./config.ts";
+import { ServeError } from "./errors.ts";
+import { createApp, type LogLine } from "./http/app.ts";
+import { createProgress } from "./hub/progress.ts";
+import { resolveModel } from "./hub/resolve.ts";
+import { ContinuousBatchingServer } from "./index.ts";
+import { isLoopback, listen, requireAddress, urlOf } from "./listen.ts";
+import { createLog } from "./log.ts";
+import { embeddedModelDirectory } from "./models/embedded.ts";
+import { stopOnSignals } from "./shutdown.ts";
+
+// Whoever reads the log may go away; the server stays.
+process.stderr.on("error", () => {});
+
+let debug = false;
+try {
+  const config = parseConfig(process.argv.slice(2), process.env);
+  if ("action" in config) console.write(config.action === "help" ? helpText : `mlx-cb-serve ${version}\n`);
+  else {
+    debug = config.logLevel === "debug";
+    await serve(config);
+  }
+} catch (error) {
+  const message = error instanceof Error ? error.message : String(error);
+  // Anything but our own errors is a fault of the program: the sentence says how to see more of it.
+  const hint = error instanceof ServeError || debug ? "" : " (--log-level debug shows where)";
+  console.error(`mlx-cb-serve: ${message}${hint}`);
+  if (debug && error instanceof Error) console.error(error.stack);
+  process.exit(1);
+}
+
+async function serve(config: Config): Promise<void> {
+  const log = createLog({ level: config.logLevel, format: config.logFormat, write: (line) => process.stderr.write(line) });
+  const logLine = ({ level, message, ...fields }: LogLine) => log[level](message, fields);
+  await requireAddress(config);
+
+  const progress = createProgress(process.stderr, log);
+  const directory =
+    config.model === null ? await embeddedModelDirectory() : await resolveModel(config.model, config.hub, progress);
+  const engine = new ContinuousBatchingServer(directory, {
+    maxBatchSize: config.maxBatchSize,
+    maxTokensPerStep: config.maxTokensPerStep ?? undefined,
+    maxQueue: config.maxQueue,
+    memoryLimit: config.memoryLimit ?? undefined,
+    modelId: config.model ?? "tiny-chat",
+    log: logLine,
+  });
+  await engine.load();
+
+  const app = createApp(engine, { acceptAnyModel: config.acceptAnyModel, apiKeys: config.apiKey, version, log: logLine });
+  const listener = listen(config, app.fetch);
+  stopOnSignals({
+    listener,
+    engine,
+    activeRequests: () => engine.stats().activeRequests,
+    graceMs: config.shutdownGrace * 1000,
+    log,
+    exit: (code) => process.exit(code),
+  });
+  if (!isLoopback(config.host) && config.apiKey.length === 0) {
+    log.warn(`anybody who reaches ${config.host}:${listener.port} may use this server: --api-key asks for a key`);
+  }
+  console.write(describeStart(config, engine.model.id, urlOf({ host: config.host, port: listener.port ?? config.port })));
+}
+
+function describeStart(config: Config, model: string, url: string): string {
+  const hint =
+    "This is the small embedded model; for a real one: mlx-cb-serve --model mlx-community/Llama-3.2-1B-Instruct-4bit (or a directory)\n";
+  return `Serving ${model}
+  API      ${url}/v1
+  Swagger  ${url}/swagger
+  Health   ${url}/health
+${config.model === null ? hint : ""}`;
+}

@@ -1,0 +1,137 @@
+// Bytes in and out, memory figures.
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shim.h"
+
+namespace shim {
+
+namespace {
+
+mx::Shape checked_shape(const int32_t* shape, int32_t ndim, mx::Dtype dtype, double bytes) {
+  mx::Shape s(shape, shape + ndim);
+  double size = dtype.size();
+  for (int d : s) {
+    if (d < 0) throw std::invalid_argument("negative dimension");
+    size *= d;
+  }
+  if (size != bytes) throw std::invalid_argument("data size and shape differ");
+  return s;
+}
+
+// MLX shares the block where the device can use it and copies it otherwise.
+mx::array adopt(void* block, mx::Shape shape, mx::Dtype dtype) {
+  return mx::array(block, std::move(shape), dtype, [](void* p) { std::free(p); });
+}
+
+void* allocate(size_t bytes) {
+  size_t page = 16384;
+  void* block = std::aligned_alloc(page, (bytes + page) / page * page);
+  if (block == nullptr) throw std::runtime_error("out of memory");
+  return block;
+}
+
+struct File {
+  int fd;
+  explicit File(const char* path) : fd(::open(path, O_RDONLY | O_CLOEXEC)) {
+    if (fd < 0) throw std::runtime_error(std::string(path) + ": " + std::strerror(errno));
+  }
+  ~File() { ::close(fd); }
+};
+
+}  // namespace
+
+extern "C" {
+
+SHIM_EXPORT Handle shim_from_data(const void* data, double bytes, int32_t dtype, const int32_t* shape, int32_t ndim) {
+  return guard([&]() -> Handle {
+    mx::Dtype type = dtype_at(dtype);
+    mx::Shape s = checked_shape(shape, ndim, type, bytes);
+    auto n = static_cast<size_t>(bytes);
+    void* block = allocate(n);
+    if (n > 0) std::memcpy(block, data, n);
+    return hold(adopt(block, std::move(s), type));
+  });
+}
+
+// Reads `bytes` at `offset` of a file; the caller has checked that header and file agree, a file cut short since is an error.
+SHIM_EXPORT Handle shim_from_file(
+    const char* path, double offset, double bytes, int32_t dtype, const int32_t* shape, int32_t ndim) {
+  return guard([&]() -> Handle {
+    mx::Dtype type = dtype_at(dtype);
+    mx::Shape s = checked_shape(shape, ndim, type, bytes);
+    File file(path);
+    auto total = static_cast<size_t>(bytes);
+    auto* block = static_cast<char*>(allocate(total));
+    size_t got = 0;
+    while (got < total) {
+      size_t want = std::min<size_t>(total - got, 1u << 30);
+      ssize_t n = ::pread(file.fd, block + got, want, static_cast<off_t>(offset) + static_cast<off_t>(got));
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) {
+        std::free(block);
+        throw std::runtime_error(std::string(path) + ": " + (n == 0 ? "the file ends too early" : std::strerror(errno)));
+      }
+      got += static_cast<size_t>(n);
+    }
+    return hold(adopt(block, std::move(s), type));
+  });
+}
+
+// Copies a computed, row-major array out.
+SHIM_EXPORT bool shim_read(Handle h, void* out, double bytes) {
+  return guard([&] {
+    mx::array a = array_at(h);
+    if (a.status() == mx::array::Status::unscheduled) throw std::logic_error("read of an array that is not computed");
+    a.wait();
+    if (!a.flags().row_contiguous) throw std::logic_error("read of an array that is not row-major");
+    if (static_cast<double>(a.nbytes()) != bytes) throw std::invalid_argument("read: sizes differ");
+    if (a.nbytes() > 0) std::memcpy(out, a.data<char>(), a.nbytes());
+    return true;
+  });
+}
+
+SHIM_EXPORT double shim_active_memory() { return static_cast<double>(mx::get_active_memory()); }
+SHIM_EXPORT double shim_peak_memory() { return static_cast<double>(mx::get_peak_memory()); }
+SHIM_EXPORT double shim_cache_memory() { return static_cast<double>(mx::get_cache_memory()); }
+
+SHIM_EXPORT bool shim_set_memory_limit(double bytes) {
+  return guard([&] {
+    mx::set_memory_limit(static_cast<size_t>(bytes));
+    return true;
+  });
+}
+
+SHIM_EXPORT bool shim_set_cache_limit(double bytes) {
+  return guard([&] {
+    mx::set_cache_limit(static_cast<size_t>(bytes));
+    return true;
+  });
+}
+
+SHIM_EXPORT bool shim_clear_cache() {
+  return guard([] {
+    mx::clear_cache();
+    return true;
+  });
+}
+
+// Memory of the device in bytes, 0 where MLX does not know it (the CPU).
+SHIM_EXPORT double shim_device_memory() {
+  return guard([]() -> double {
+    const auto& info = mx::device_info();
+    for (const char* key : {"max_recommended_working_set_size", "total_memory", "memory_size"}) {
+      auto it = info.find(key);
+      if (it != info.end() && std::holds_alternative<size_t>(it->second)) return static_cast<double>(std::get<size_t>(it->second));
+    }
+    return 0;
+  });
+}
+
+}  // extern "C"
+
+}  // namespace shim

@@ -1,0 +1,517 @@
+// Written by generate.ts from op-table.ts.
+#include "shim.h"
+
+namespace shim {
+
+extern "C" {
+
+SHIM_EXPORT Handle op_add(Handle a_, Handle b_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& b = array_at(b_);
+    return hold(mx::add(a, b, S));
+  });
+}
+
+SHIM_EXPORT Handle op_subtract(Handle a_, Handle b_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& b = array_at(b_);
+    return hold(mx::subtract(a, b, S));
+  });
+}
+
+SHIM_EXPORT Handle op_multiply(Handle a_, Handle b_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& b = array_at(b_);
+    return hold(mx::multiply(a, b, S));
+  });
+}
+
+SHIM_EXPORT Handle op_divide(Handle a_, Handle b_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& b = array_at(b_);
+    return hold(mx::divide(a, b, S));
+  });
+}
+
+SHIM_EXPORT Handle op_maximum(Handle a_, Handle b_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& b = array_at(b_);
+    return hold(mx::maximum(a, b, S));
+  });
+}
+
+SHIM_EXPORT Handle op_minimum(Handle a_, Handle b_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& b = array_at(b_);
+    return hold(mx::minimum(a, b, S));
+  });
+}
+
+SHIM_EXPORT Handle op_power(Handle a_, Handle b_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& b = array_at(b_);
+    return hold(mx::power(a, b, S));
+  });
+}
+
+SHIM_EXPORT Handle op_negative(Handle a_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::negative(a, S));
+  });
+}
+
+SHIM_EXPORT Handle op_exp(Handle a_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::exp(a, S));
+  });
+}
+
+SHIM_EXPORT Handle op_log(Handle a_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::log(a, S));
+  });
+}
+
+SHIM_EXPORT Handle op_sqrt(Handle a_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::sqrt(a, S));
+  });
+}
+
+SHIM_EXPORT Handle op_square(Handle a_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::square(a, S));
+  });
+}
+
+SHIM_EXPORT Handle op_tanh(Handle a_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::tanh(a, S));
+  });
+}
+
+SHIM_EXPORT Handle op_sigmoid(Handle a_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::sigmoid(a, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cos(Handle a_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::cos(a, S));
+  });
+}
+
+SHIM_EXPORT Handle op_sin(Handle a_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::sin(a, S));
+  });
+}
+
+SHIM_EXPORT Handle op_floor(Handle a_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::floor(a, S));
+  });
+}
+
+SHIM_EXPORT Handle op_equal(Handle a_, Handle b_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& b = array_at(b_);
+    return hold(mx::equal(a, b, S));
+  });
+}
+
+SHIM_EXPORT Handle op_less(Handle a_, Handle b_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& b = array_at(b_);
+    return hold(mx::less(a, b, S));
+  });
+}
+
+SHIM_EXPORT Handle op_less_equal(Handle a_, Handle b_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& b = array_at(b_);
+    return hold(mx::less_equal(a, b, S));
+  });
+}
+
+SHIM_EXPORT Handle op_greater(Handle a_, Handle b_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& b = array_at(b_);
+    return hold(mx::greater(a, b, S));
+  });
+}
+
+SHIM_EXPORT Handle op_greater_equal(Handle a_, Handle b_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& b = array_at(b_);
+    return hold(mx::greater_equal(a, b, S));
+  });
+}
+
+SHIM_EXPORT Handle op_logical_and(Handle a_, Handle b_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& b = array_at(b_);
+    return hold(mx::logical_and(a, b, S));
+  });
+}
+
+SHIM_EXPORT Handle op_logical_or(Handle a_, Handle b_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& b = array_at(b_);
+    return hold(mx::logical_or(a, b, S));
+  });
+}
+
+SHIM_EXPORT Handle op_logical_not(Handle a_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::logical_not(a, S));
+  });
+}
+
+SHIM_EXPORT Handle op_where(Handle condition_, Handle a_, Handle b_) {
+  return guard([&]() -> Handle {
+    const mx::array& condition = array_at(condition_);
+    const mx::array& a = array_at(a_);
+    const mx::array& b = array_at(b_);
+    return hold(mx::where(condition, a, b, S));
+  });
+}
+
+SHIM_EXPORT Handle op_reshape(Handle a_, const int32_t* shape_, int32_t shape_n) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    std::vector<int> shape(shape_, shape_ + shape_n);
+    return hold(mx::reshape(a, shape_of(shape), S));
+  });
+}
+
+SHIM_EXPORT Handle op_transpose(Handle a_, const int32_t* axes_, int32_t axes_n) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    std::vector<int> axes(axes_, axes_ + axes_n);
+    return hold(mx::transpose(a, axes, S));
+  });
+}
+
+SHIM_EXPORT Handle op_expand_dims(Handle a_, int32_t axis) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::expand_dims(a, axis, S));
+  });
+}
+
+SHIM_EXPORT Handle op_squeeze(Handle a_, int32_t axis) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::squeeze(a, axis, S));
+  });
+}
+
+SHIM_EXPORT Handle op_broadcast_to(Handle a_, const int32_t* shape_, int32_t shape_n) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    std::vector<int> shape(shape_, shape_ + shape_n);
+    return hold(mx::broadcast_to(a, shape_of(shape), S));
+  });
+}
+
+SHIM_EXPORT Handle op_concatenate(const double* list_, int32_t list_n, int32_t axis) {
+  return guard([&]() -> Handle {
+    std::vector<mx::array> list = arrays_at(list_, list_n);
+    return hold(mx::concatenate(list, axis, S));
+  });
+}
+
+SHIM_EXPORT Handle op_slice(Handle a_, const int32_t* start_, int32_t start_n, const int32_t* stop_, int32_t stop_n) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    std::vector<int> start(start_, start_ + start_n);
+    std::vector<int> stop(stop_, stop_ + stop_n);
+    return hold(mx::slice(a, shape_of(start), shape_of(stop), S));
+  });
+}
+
+SHIM_EXPORT Handle op_slice_update(Handle a_, Handle update_, const int32_t* start_, int32_t start_n, const int32_t* stop_, int32_t stop_n) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& update = array_at(update_);
+    std::vector<int> start(start_, start_ + start_n);
+    std::vector<int> stop(stop_, stop_ + stop_n);
+    return hold(mx::slice_update(a, update, shape_of(start), shape_of(stop), S));
+  });
+}
+
+SHIM_EXPORT Handle op_contiguous(Handle a_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::contiguous(a, false, S));
+  });
+}
+
+SHIM_EXPORT Handle op_astype(Handle a_, int32_t dtype_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    mx::Dtype dtype = dtype_at(dtype_);
+    return hold(mx::astype(a, dtype, S));
+  });
+}
+
+SHIM_EXPORT Handle op_zeros(const int32_t* shape_, int32_t shape_n, int32_t dtype_) {
+  return guard([&]() -> Handle {
+    std::vector<int> shape(shape_, shape_ + shape_n);
+    mx::Dtype dtype = dtype_at(dtype_);
+    return hold(mx::zeros(shape_of(shape), dtype, S));
+  });
+}
+
+SHIM_EXPORT Handle op_full(const int32_t* shape_, int32_t shape_n, double value_, int32_t dtype_) {
+  return guard([&]() -> Handle {
+    std::vector<int> shape(shape_, shape_ + shape_n);
+    float value = static_cast<float>(value_);
+    mx::Dtype dtype = dtype_at(dtype_);
+    return hold(mx::full(shape_of(shape), mx::array(value, dtype), S));
+  });
+}
+
+SHIM_EXPORT Handle op_arange(int32_t start, int32_t stop) {
+  return guard([&]() -> Handle {
+    return hold(mx::arange(start, stop, 1, S));
+  });
+}
+
+SHIM_EXPORT Handle op_take(Handle a_, Handle indices_, int32_t axis) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& indices = array_at(indices_);
+    return hold(mx::take(a, indices, axis, S));
+  });
+}
+
+SHIM_EXPORT Handle op_take_along_axis(Handle a_, Handle indices_, int32_t axis) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& indices = array_at(indices_);
+    return hold(mx::take_along_axis(a, indices, axis, S));
+  });
+}
+
+SHIM_EXPORT Handle op_put_along_axis(Handle a_, Handle indices_, Handle values_, int32_t axis) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& indices = array_at(indices_);
+    const mx::array& values = array_at(values_);
+    return hold(mx::put_along_axis(a, indices, values, axis, S));
+  });
+}
+
+SHIM_EXPORT Handle op_scatter_rows(Handle a_, Handle rows_, Handle updates_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& rows = array_at(rows_);
+    const mx::array& updates = array_at(updates_);
+    return hold(scatter_rows(a, rows, updates, S));
+  });
+}
+
+SHIM_EXPORT Handle op_scatter_positions(Handle a_, Handle rows_, Handle positions_, Handle updates_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& rows = array_at(rows_);
+    const mx::array& positions = array_at(positions_);
+    const mx::array& updates = array_at(updates_);
+    return hold(scatter_positions(a, rows, positions, updates, S));
+  });
+}
+
+SHIM_EXPORT Handle op_clone(Handle a_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::add(a, mx::array(0, a.dtype()), S));
+  });
+}
+
+SHIM_EXPORT Handle op_renew(Handle a_, const double* after_, int32_t after_n) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    std::vector<mx::array> after = arrays_at(after_, after_n);
+    return hold(renew(a, after, S));
+  });
+}
+
+SHIM_EXPORT Handle op_sum(Handle a_, int32_t axis, bool keep) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::sum(a, axis, keep, S));
+  });
+}
+
+SHIM_EXPORT Handle op_mean(Handle a_, int32_t axis, bool keep) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::mean(a, axis, keep, S));
+  });
+}
+
+SHIM_EXPORT Handle op_max(Handle a_, int32_t axis, bool keep) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::max(a, axis, keep, S));
+  });
+}
+
+SHIM_EXPORT Handle op_min(Handle a_, int32_t axis, bool keep) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::min(a, axis, keep, S));
+  });
+}
+
+SHIM_EXPORT Handle op_logsumexp(Handle a_, int32_t axis, bool keep) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::logsumexp(a, axis, keep, S));
+  });
+}
+
+SHIM_EXPORT Handle op_argmax(Handle a_, int32_t axis) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::argmax(a, axis, false, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cumsum(Handle a_, int32_t axis) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::cumsum(a, axis, false, true, S));
+  });
+}
+
+SHIM_EXPORT Handle op_softmax(Handle a_, int32_t axis) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::softmax(a, axis, true, S));
+  });
+}
+
+SHIM_EXPORT Handle op_sort(Handle a_, int32_t axis) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::sort(a, axis, S));
+  });
+}
+
+SHIM_EXPORT Handle op_argsort(Handle a_, int32_t axis) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::argsort(a, axis, S));
+  });
+}
+
+SHIM_EXPORT Handle op_argpartition(Handle a_, int32_t kth, int32_t axis) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::argpartition(a, kth, axis, S));
+  });
+}
+
+SHIM_EXPORT Handle op_matmul(Handle a_, Handle b_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& b = array_at(b_);
+    return hold(mx::matmul(a, b, S));
+  });
+}
+
+SHIM_EXPORT Handle op_addmm(Handle c_, Handle a_, Handle b_) {
+  return guard([&]() -> Handle {
+    const mx::array& c = array_at(c_);
+    const mx::array& a = array_at(a_);
+    const mx::array& b = array_at(b_);
+    return hold(mx::addmm(c, a, b, 1.0f, 1.0f, S));
+  });
+}
+
+SHIM_EXPORT Handle op_quantized_matmul(Handle x_, Handle w_, Handle scales_, Handle biases_, bool transpose, int32_t groupSize, int32_t bits, int32_t mode_) {
+  return guard([&]() -> Handle {
+    const mx::array& x = array_at(x_);
+    const mx::array& w = array_at(w_);
+    const mx::array& scales = array_at(scales_);
+    std::optional<mx::array> biases = optional_at(biases_);
+    const std::string& mode = mode_at(mode_);
+    return hold(mx::quantized_matmul(x, w, scales, biases, transpose, groupSize, bits, mode, S));
+  });
+}
+
+SHIM_EXPORT Handle op_dequantize(Handle w_, Handle scales_, Handle biases_, int32_t groupSize, int32_t bits, int32_t mode_, int32_t dtype_) {
+  return guard([&]() -> Handle {
+    const mx::array& w = array_at(w_);
+    const mx::array& scales = array_at(scales_);
+    std::optional<mx::array> biases = optional_at(biases_);
+    const std::string& mode = mode_at(mode_);
+    mx::Dtype dtype = dtype_at(dtype_);
+    return hold(mx::dequantize(w, scales, biases, groupSize, bits, mode, std::nullopt, dtype, S));
+  });
+}
+
+SHIM_EXPORT Handle op_rms_norm(Handle x_, Handle weight_, double eps_) {
+  return guard([&]() -> Handle {
+    const mx::array& x = array_at(x_);
+    std::optional<mx::array> weight = optional_at(weight_);
+    float eps = static_cast<float>(eps_);
+    return hold(mx::fast::rms_norm(x, weight, eps, S));
+  });
+}
+
+SHIM_EXPORT Handle op_rope(Handle x_, int32_t dims, bool traditional, double base_, double scale_, Handle offset_, Handle freqs_) {
+  return guard([&]() -> Handle {
+    const mx::array& x = array_at(x_);
+    float base = static_cast<float>(base_);
+    float scale = static_cast<float>(scale_);
+    const mx::array& offset = array_at(offset_);
+    std::optional<mx::array> freqs = optional_at(freqs_);
+    return hold(mx::fast::rope(x, dims, traditional, freqs ? std::nullopt : std::optional<float>(base), scale, offset, freqs, S));
+  });
+}
+
+SHIM_EXPORT Handle op_attention(Handle q_, Handle k_, Handle v_, double scale_, bool causal, Handle mask_, Handle sinks_) {
+  return guard([&]() -> Handle {
+    const mx::array& q = array_at(q_);
+    const mx::array& k = array_at(k_);
+    const mx::array& v = array_at(v_);
+    float scale = static_cast<float>(scale_);
+    std::optional<mx::array> mask = optional_at(mask_);
+    std::optional<mx::array> sinks = optional_at(sinks_);
+    return hold(mx::fast::scaled_dot_product_attention(q, k, v, scale, causal ? "causal" : "", mask, sinks, false, S));
+  });
+}
+
+}
+
+}  // namespace shim

@@ -1,0 +1,356 @@
+// Written by generate.ts from op-table.ts.
+import type { Dtype, QuantizationMode } from "./dtype.ts";
+import { checked, doubles, ffi, type Ints, int32s, type MxArray } from "./ffi.ts";
+
+/** a + b. */
+export function add(a: MxArray, b: MxArray): MxArray {
+  return checked(ffi.op_add(a, b));
+}
+
+/** a - b. */
+export function subtract(a: MxArray, b: MxArray): MxArray {
+  return checked(ffi.op_subtract(a, b));
+}
+
+/** a * b. */
+export function multiply(a: MxArray, b: MxArray): MxArray {
+  return checked(ffi.op_multiply(a, b));
+}
+
+/** a / b. */
+export function divide(a: MxArray, b: MxArray): MxArray {
+  return checked(ffi.op_divide(a, b));
+}
+
+/** Larger of a and b. */
+export function maximum(a: MxArray, b: MxArray): MxArray {
+  return checked(ffi.op_maximum(a, b));
+}
+
+/** Smaller of a and b. */
+export function minimum(a: MxArray, b: MxArray): MxArray {
+  return checked(ffi.op_minimum(a, b));
+}
+
+/** a ** b. */
+export function power(a: MxArray, b: MxArray): MxArray {
+  return checked(ffi.op_power(a, b));
+}
+
+/** -a. */
+export function negative(a: MxArray): MxArray {
+  return checked(ffi.op_negative(a));
+}
+
+/** e ** a. */
+export function exp(a: MxArray): MxArray {
+  return checked(ffi.op_exp(a));
+}
+
+/** Natural logarithm. */
+export function log(a: MxArray): MxArray {
+  return checked(ffi.op_log(a));
+}
+
+/** Square root. */
+export function sqrt(a: MxArray): MxArray {
+  return checked(ffi.op_sqrt(a));
+}
+
+/** a * a. */
+export function square(a: MxArray): MxArray {
+  return checked(ffi.op_square(a));
+}
+
+/** Hyperbolic tangent. */
+export function tanh(a: MxArray): MxArray {
+  return checked(ffi.op_tanh(a));
+}
+
+/** 1 / (1 + e ** -a). */
+export function sigmoid(a: MxArray): MxArray {
+  return checked(ffi.op_sigmoid(a));
+}
+
+/** Cosine. */
+export function cos(a: MxArray): MxArray {
+  return checked(ffi.op_cos(a));
+}
+
+/** Sine. */
+export function sin(a: MxArray): MxArray {
+  return checked(ffi.op_sin(a));
+}
+
+/** Largest integer not above a. */
+export function floor(a: MxArray): MxArray {
+  return checked(ffi.op_floor(a));
+}
+
+/** a == b. */
+export function equal(a: MxArray, b: MxArray): MxArray {
+  return checked(ffi.op_equal(a, b));
+}
+
+/** a < b. */
+export function less(a: MxArray, b: MxArray): MxArray {
+  return checked(ffi.op_less(a, b));
+}
+
+/** a <= b. */
+export function lessEqual(a: MxArray, b: MxArray): MxArray {
+  return checked(ffi.op_less_equal(a, b));
+}
+
+/** a > b. */
+export function greater(a: MxArray, b: MxArray): MxArray {
+  return checked(ffi.op_greater(a, b));
+}
+
+/** a >= b. */
+export function greaterEqual(a: MxArray, b: MxArray): MxArray {
+  return checked(ffi.op_greater_equal(a, b));
+}
+
+/** a && b. */
+export function logicalAnd(a: MxArray, b: MxArray): MxArray {
+  return checked(ffi.op_logical_and(a, b));
+}
+
+/** a || b. */
+export function logicalOr(a: MxArray, b: MxArray): MxArray {
+  return checked(ffi.op_logical_or(a, b));
+}
+
+/** !a. */
+export function logicalNot(a: MxArray): MxArray {
+  return checked(ffi.op_logical_not(a));
+}
+
+/** condition ? a : b. */
+export function where(condition: MxArray, a: MxArray, b: MxArray): MxArray {
+  return checked(ffi.op_where(condition, a, b));
+}
+
+/** Same elements, other shape; one entry may be -1. */
+export function reshape(a: MxArray, shape: Ints): MxArray {
+  return checked(ffi.op_reshape(a, int32s(shape), shape.length));
+}
+
+/** Permutes the axes. */
+export function transpose(a: MxArray, axes: Ints): MxArray {
+  return checked(ffi.op_transpose(a, int32s(axes), axes.length));
+}
+
+/** Inserts an axis of 1. */
+export function expandDims(a: MxArray, axis: number): MxArray {
+  return checked(ffi.op_expand_dims(a, axis));
+}
+
+/** Drops an axis of 1. */
+export function squeeze(a: MxArray, axis: number): MxArray {
+  return checked(ffi.op_squeeze(a, axis));
+}
+
+/** Repeats along axes of 1, without a copy. */
+export function broadcastTo(a: MxArray, shape: Ints): MxArray {
+  return checked(ffi.op_broadcast_to(a, int32s(shape), shape.length));
+}
+
+/** Joins along an axis. */
+export function concatenate(list: readonly MxArray[], axis: number): MxArray {
+  return checked(ffi.op_concatenate(doubles(list), list.length, axis));
+}
+
+/** a[start[0]:stop[0], ...], a view. */
+export function slice(a: MxArray, start: Ints, stop: Ints): MxArray {
+  return checked(ffi.op_slice(a, int32s(start), start.length, int32s(stop), stop.length));
+}
+
+/** a with a[start:stop] replaced; in place when a has no other holder (see renew). */
+export function sliceUpdate(a: MxArray, update: MxArray, start: Ints, stop: Ints): MxArray {
+  return checked(ffi.op_slice_update(a, update, int32s(start), start.length, int32s(stop), stop.length));
+}
+
+/** Row-major without gaps. */
+export function contiguous(a: MxArray): MxArray {
+  return checked(ffi.op_contiguous(a));
+}
+
+/** Converts the element type. */
+export function astype(a: MxArray, dtype: Dtype): MxArray {
+  return checked(ffi.op_astype(a, dtype));
+}
+
+/** All zero. */
+export function zeros(shape: Ints, dtype: Dtype): MxArray {
+  return checked(ffi.op_zeros(int32s(shape), shape.length, dtype));
+}
+
+/** All equal to value. */
+export function full(shape: Ints, value: number, dtype: Dtype): MxArray {
+  return checked(ffi.op_full(int32s(shape), shape.length, value, dtype));
+}
+
+/** int32 [start, start + 1, ..., stop - 1]. */
+export function arange(start: number, stop: number): MxArray {
+  return checked(ffi.op_arange(start, stop));
+}
+
+/** Rows of a by index along an axis. */
+export function take(a: MxArray, indices: MxArray, axis: number): MxArray {
+  return checked(ffi.op_take(a, indices, axis));
+}
+
+/** One element per index along an axis. */
+export function takeAlongAxis(a: MxArray, indices: MxArray, axis: number): MxArray {
+  return checked(ffi.op_take_along_axis(a, indices, axis));
+}
+
+/** a with the indexed elements replaced. */
+export function putAlongAxis(a: MxArray, indices: MxArray, values: MxArray, axis: number): MxArray {
+  return checked(ffi.op_put_along_axis(a, indices, values, axis));
+}
+
+/** a[rows[i]] = updates[i]; updates [n, ...a.shape[1:]]. */
+export function scatterRows(a: MxArray, rows: MxArray, updates: MxArray): MxArray {
+  return checked(ffi.op_scatter_rows(a, rows, updates));
+}
+
+/** a [R, H, C, D]: a[rows[i], :, positions[i], :] = updates[i]; updates [n, H, D]. */
+export function scatterPositions(a: MxArray, rows: MxArray, positions: MxArray, updates: MxArray): MxArray {
+  return checked(ffi.op_scatter_positions(a, rows, positions, updates));
+}
+
+/** The same values in a buffer of their own, which no view of a shares. */
+export function clone(a: MxArray): MxArray {
+  return checked(ffi.op_clone(a));
+}
+
+/** Takes over the buffer of a (which must not be used by anything later) once `after` is computed, so that the next update is in place. */
+export function renew(a: MxArray, after: readonly MxArray[]): MxArray {
+  return checked(ffi.op_renew(a, doubles(after), after.length));
+}
+
+/** Sum along an axis. */
+export function sum(a: MxArray, axis: number, keep: boolean): MxArray {
+  return checked(ffi.op_sum(a, axis, keep));
+}
+
+/** Mean along an axis. */
+export function mean(a: MxArray, axis: number, keep: boolean): MxArray {
+  return checked(ffi.op_mean(a, axis, keep));
+}
+
+/** Maximum along an axis. */
+export function max(a: MxArray, axis: number, keep: boolean): MxArray {
+  return checked(ffi.op_max(a, axis, keep));
+}
+
+/** Minimum along an axis. */
+export function min(a: MxArray, axis: number, keep: boolean): MxArray {
+  return checked(ffi.op_min(a, axis, keep));
+}
+
+/** log of the sum of exponentials. */
+export function logsumexp(a: MxArray, axis: number, keep: boolean): MxArray {
+  return checked(ffi.op_logsumexp(a, axis, keep));
+}
+
+/** uint32 index of the first maximum. */
+export function argmax(a: MxArray, axis: number): MxArray {
+  return checked(ffi.op_argmax(a, axis));
+}
+
+/** Inclusive running sum. */
+export function cumsum(a: MxArray, axis: number): MxArray {
+  return checked(ffi.op_cumsum(a, axis));
+}
+
+/** Softmax in float32 accuracy. */
+export function softmax(a: MxArray, axis: number): MxArray {
+  return checked(ffi.op_softmax(a, axis));
+}
+
+/** Ascending. */
+export function sort(a: MxArray, axis: number): MxArray {
+  return checked(ffi.op_sort(a, axis));
+}
+
+/** uint32 indices of the ascending order. */
+export function argsort(a: MxArray, axis: number): MxArray {
+  return checked(ffi.op_argsort(a, axis));
+}
+
+/** uint32 indices: those of the kth smallest first. */
+export function argpartition(a: MxArray, kth: number, axis: number): MxArray {
+  return checked(ffi.op_argpartition(a, kth, axis));
+}
+
+/** Matrix product over the last two axes. */
+export function matmul(a: MxArray, b: MxArray): MxArray {
+  return checked(ffi.op_matmul(a, b));
+}
+
+/** c + a @ b. */
+export function addmm(c: MxArray, a: MxArray, b: MxArray): MxArray {
+  return checked(ffi.op_addmm(c, a, b));
+}
+
+/** x @ dequantized(w), transposed by default as linear layers store it. */
+export function quantizedMatmul(
+  x: MxArray,
+  w: MxArray,
+  scales: MxArray,
+  biases: MxArray | null,
+  transpose: boolean,
+  groupSize: number,
+  bits: number,
+  mode: QuantizationMode,
+): MxArray {
+  return checked(ffi.op_quantized_matmul(x, w, scales, biases, transpose, groupSize, bits, mode));
+}
+
+/** The matrix that w, scales and biases stand for. */
+export function dequantize(
+  w: MxArray,
+  scales: MxArray,
+  biases: MxArray | null,
+  groupSize: number,
+  bits: number,
+  mode: QuantizationMode,
+  dtype: Dtype,
+): MxArray {
+  return checked(ffi.op_dequantize(w, scales, biases, groupSize, bits, mode, dtype));
+}
+
+/** x / rms(x) * weight over the last axis. */
+export function rmsNorm(x: MxArray, weight: MxArray | null, eps: number): MxArray {
+  return checked(ffi.op_rms_norm(x, weight, eps));
+}
+
+/** Rotary embedding of x [B, H, T, D]; offset int32 [B]; freqs (wavelengths / 2 pi) replace base. */
+export function rope(
+  x: MxArray,
+  dims: number,
+  traditional: boolean,
+  base: number,
+  scale: number,
+  offset: MxArray,
+  freqs: MxArray | null,
+): MxArray {
+  return checked(ffi.op_rope(x, dims, traditional, base, scale, offset, freqs));
+}
+
+/** softmax(q k^T scale + mask) v; q [B, H, Tq, D], k and v [B, Hkv, Tk, D]; causal aligns the ends. */
+export function attention(
+  q: MxArray,
+  k: MxArray,
+  v: MxArray,
+  scale: number,
+  causal: boolean,
+  mask: MxArray | null,
+  sinks: MxArray | null,
+): MxArray {
+  return checked(ffi.op_attention(q, k, v, scale, causal, mask, sinks));
+}

@@ -1,0 +1,59 @@
+/** Token vectors, and the same matrix as output head where it is tied. */
+import type { Dtype } from "../mlx/dtype.ts";
+import type { MxArray } from "../mlx/ffi.ts";
+import * as mx from "../mlx/ops.ts";
+import { type QuantizedWeight, quantizedMatmul } from "./linear.ts";
+import type { Parameter } from "./parameter.ts";
+import { modeNumber } from "./quantization.ts";
+
+export interface Embedding {
+  /** ids int32 [T] to [T, dim] */
+  forward(ids: MxArray): MxArray;
+  /** x [T, dim] to scores [T, vocab] */
+  asLinear(x: MxArray): MxArray;
+}
+
+export class DenseEmbedding implements Embedding {
+  readonly #weight: Parameter;
+
+  constructor(weight: Parameter) {
+    this.#weight = weight;
+  }
+
+  forward(ids: MxArray): MxArray {
+    return mx.take(this.#weight.array, ids, 0);
+  }
+
+  asLinear(x: MxArray): MxArray {
+    return mx.matmul(x, mx.transpose(this.#weight.array, [1, 0]));
+  }
+}
+
+export class QuantizedEmbedding implements Embedding {
+  readonly #weight: QuantizedWeight;
+  readonly #dtype: Dtype;
+
+  constructor(weight: QuantizedWeight, dtype: Dtype) {
+    this.#weight = weight;
+    this.#dtype = dtype;
+  }
+
+  forward(ids: MxArray): MxArray {
+    const { weight, scales, biases, quantization } = this.#weight;
+    const rows = (p: Parameter) => mx.take(p.array, ids, 0);
+    const { groupSize, bits } = quantization;
+    return mx.dequantize(
+      rows(weight),
+      rows(scales),
+      biases && rows(biases),
+      groupSize,
+      bits,
+      modeNumber(quantization),
+      this.#dtype,
+    );
+  }
+
+  asLinear(x: MxArray): MxArray {
+    return quantizedMatmul(x, this.#weight);
+  }
+}

@@ -1,0 +1,63 @@
+/** y = x W^T + b over the last axis, with dense or quantized weights. */
+import type { MxArray } from "../mlx/ffi.ts";
+import * as mx from "../mlx/ops.ts";
+import type { Parameter } from "./parameter.ts";
+import { modeNumber, type Quantization } from "./quantization.ts";
+
+export interface Linear {
+  /** x [T, in] to [T, out] */
+  forward(x: MxArray): MxArray;
+}
+
+export class DenseLinear implements Linear {
+  /** [in, out]: a transposed view of what the checkpoint holds. */
+  readonly #transposed: Parameter;
+  readonly #bias: Parameter | null;
+
+  constructor(transposed: Parameter, bias: Parameter | null) {
+    this.#transposed = transposed;
+    this.#bias = bias;
+  }
+
+  forward(x: MxArray): MxArray {
+    if (this.#bias) return mx.addmm(this.#bias.array, x, this.#transposed.array);
+    return mx.matmul(x, this.#transposed.array);
+  }
+}
+
+/** The packed weight with its scales and, in affine mode, offsets. */
+export interface QuantizedWeight {
+  weight: Parameter;
+  scales: Parameter;
+  biases: Parameter | null;
+  quantization: Quantization;
+}
+
+export class QuantizedLinear implements Linear {
+  readonly #weight: QuantizedWeight;
+  readonly #bias: Parameter | null;
+
+  constructor(weight: QuantizedWeight, bias: Parameter | null) {
+    this.#weight = weight;
+    this.#bias = bias;
+  }
+
+  forward(x: MxArray): MxArray {
+    const y = quantizedMatmul(x, this.#weight);
+    return this.#bias ? mx.add(y, this.#bias.array) : y;
+  }
+}
+
+export function quantizedMatmul(x: MxArray, { weight, scales, biases, quantization }: QuantizedWeight): MxArray {
+  const { groupSize, bits } = quantization;
+  return mx.quantizedMatmul(
+    x,
+    weight.array,
+    scales.array,
+    biases?.array ?? null,
+    true,
+    groupSize,
+    bits,
+    modeNumber(quantization),
+  );
+}

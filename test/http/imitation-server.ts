@@ -1,0 +1,137 @@
+import type {
+  ChatMessage,
+  ChatTemplateOptions,
+  EngineStats,
+  Generation,
+  GenerationChunk,
+  GenerationRequest,
+  InferenceServer,
+  ModelInfo,
+  ServerStatus,
+} from "../../src/engine/request.ts";
+
+/** What one generation does: chunks, waits between them, and errors. */
+export type Step = GenerationChunk | { waitMs: number } | { fail: Error };
+
+/** One token a UTF-8 byte; ids above that are named special tokens. */
+export const endToken = 300;
+
+export interface Submitted {
+  request: GenerationRequest;
+  signal: AbortSignal | undefined;
+  cancelled: boolean;
+  /** Chunks that were taken by the reader. */
+  taken: number;
+}
+
+/** Words of text as chunks, one token a byte, then the end. */
+export function script(words: readonly string[], finishReason: "stop" | "length" = "stop"): Step[] {
+  const steps: Step[] = words.map((text) => ({ text, tokens: [...Buffer.from(text)].map((id) => ({ id })), finishReason: null }));
+  steps.push({ text: "", tokens: finishReason === "stop" ? [{ id: endToken }] : [], finishReason });
+  return steps;
+}
+
+/** A server without a model: it follows scripts and keeps what it was asked. */
+export class ImitationServer implements InferenceServer {
+  status: ServerStatus = "ok";
+  failure: string | null = null;
+  model: ModelInfo = {
+    id: "tiny-chat",
+    aliases: ["default"],
+    architecture: "llama",
+    contextLength: 4096,
+    vocabSize: 512,
+    created: 1700000000,
+    defaultSampling: { temperature: 0.6, topP: 0.95, topK: 20, minP: 0.01, repetitionPenalty: 1.1 },
+  };
+  submitted: Submitted[] = [];
+  rendered: { messages: readonly ChatMessage[]; options: ChatTemplateOptions | undefined }[] = [];
+  encoded: { text: string; addSpecialTokens: boolean }[] = [];
+  /** What the next generations do; the last one stays for all that follow. */
+  scripts: (Step[] | ((request: GenerationRequest) => Iterable<Step>))[] = [script(["Hello", " world"])];
+  /** Thrown by `submit` from this submission on. */
+  refusal: { after: number; error: Error } | null = null;
+
+  stats(): EngineStats {
+    return {
+      queueSize: 2,
+      activeRequests: this.submitted.length > 0 ? 1 : 0,
+      totalRequests: this.submitted.length,
+      totalTokens: 11,
+      generationTps: 145.23,
+      activeMemoryBytes: 1,
+      peakMemoryBytes: 28.5e9,
+      cacheMemoryBytes: 2,
+      kvBytes: 3,
+    };
+  }
+
+  renderChat(messages: readonly ChatMessage[], options?: ChatTemplateOptions): string {
+    this.rendered.push({ messages, options });
+    return messages.map(({ role, content }) => `<${role}>${content}`).join("");
+  }
+
+  async encode(text: string, options: { addSpecialTokens: boolean }): Promise<number[]> {
+    this.encoded.push({ text, ...options });
+    return [...Buffer.from(text)];
+  }
+
+  decode(ids: readonly number[]): string {
+    return Buffer.from(ids).toString();
+  }
+
+  tokenBytes(id: number): Uint8Array {
+    return id < 256 ? Uint8Array.of(id) : Buffer.from(`<|${id}|>`);
+  }
+
+  submit(request: GenerationRequest, signal?: AbortSignal): Generation {
+    if (this.refusal !== null && this.submitted.length >= this.refusal.after) throw this.refusal.error;
+    const entry: Submitted = { request, signal, cancelled: false, taken: 0 };
+    this.submitted.push(entry);
+    const next = this.scripts.length > 1 ? this.scripts.shift()! : this.scripts[0]!;
+    const zero = request.maxTokens === 0;
+    const steps = zero ? script([], "length") : typeof next === "function" ? next(request) : next;
+    return imitate(this.submitted.length, request, entry, steps, signal);
+  }
+}
+
+function imitate(
+  id: number,
+  request: GenerationRequest,
+  entry: Submitted,
+  steps: Iterable<Step>,
+  signal?: AbortSignal,
+): Generation {
+  let wake = () => {};
+  let count = 0;
+  const cancel = () => {
+    entry.cancelled = true;
+    wake();
+  };
+  signal?.addEventListener("abort", cancel);
+  async function* run(): AsyncGenerator<GenerationChunk> {
+    for (const step of steps) {
+      if (entry.cancelled) return;
+      if ("fail" in step) throw step.fail;
+      if ("waitMs" in step) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+          setTimeout(resolve, step.waitMs);
+        });
+        continue;
+      }
+      count += step.tokens.length;
+      entry.taken++;
+      yield step;
+    }
+  }
+  return {
+    id,
+    promptTokenCount: request.promptTokens.length,
+    get completionTokenCount() {
+      return count;
+    },
+    cancel,
+    [Symbol.asyncIterator]: run,
+  };
+}

@@ -1,0 +1,142 @@
+/** Checks a parity case: logits of a model directory against those that mlx-lm computed, alone and in ragged batches. */
+import { join } from "node:path";
+import { evaluate, fromFile, readFloats, scope } from "../../src/mlx/array.ts";
+import { DTYPES } from "../../src/mlx/dtype.ts";
+import { openCheckpoint } from "../../src/models/checkpoint.ts";
+import { type LoadedModel, loadModel } from "../../src/models/load.ts";
+import { readSafetensorsHeader } from "../../src/models/safetensors.ts";
+import { Driver, type DriverSpan } from "./driver.ts";
+
+interface CaseSequence {
+  prompt: number[];
+  decode: number[];
+  prefill_first_row: number;
+}
+
+interface CaseFile {
+  name: string;
+  sequences: CaseSequence[];
+  tolerance: { max_abs_diff: number };
+}
+
+export interface CaseResult {
+  case: string;
+  max_error: number;
+  tolerance: number;
+  ok: boolean;
+}
+
+interface Expected {
+  prefill: Float32Array[];
+  decode: Float32Array[];
+}
+
+/** How a check feeds the sequences. */
+export type Mode = "alone" | "ragged";
+
+async function readExpected(directory: string, count: number): Promise<Expected> {
+  const { tensors } = await readSafetensorsHeader(join(directory, "expected.safetensors"));
+  const read = (name: string): Float32Array => {
+    const info = tensors.get(name);
+    if (!info) throw new Error(`expected.safetensors has no ${name}`);
+    return scope(() => {
+      const array = fromFile(info.path, info.offset, info.byteLength, DTYPES.float32, info.shape as number[]);
+      evaluate(array);
+      return readFloats(array);
+    });
+  };
+  const indices = Array.from({ length: count }, (_, i) => i);
+  return { prefill: indices.map((i) => read(`seq${i}.prefill`)), decode: indices.map((i) => read(`seq${i}.decode`)) };
+}
+
+/** Logits of every position of every sequence, [length, vocab] each. */
+function runAlone(loaded: LoadedModel, sequences: readonly CaseSequence[]): Float32Array[] {
+  return sequences.map(({ prompt, decode }) => {
+    const driver = new Driver(loaded);
+    try {
+      const parts = [driver.step([{ sequence: 0, ids: prompt }])[0]!];
+      for (const id of decode) parts.push(driver.step([{ sequence: 0, ids: [id] }])[0]!);
+      return join32(parts);
+    } finally {
+      driver.free();
+    }
+  });
+}
+
+/** All sequences, twice each, in one batch: chunks of changing sizes, decoding rows beside them, joins, leaves, class changes. */
+function runRagged(loaded: LoadedModel, sequences: readonly CaseSequence[]): Float32Array[][] {
+  const driver = new Driver(loaded, 8);
+  const rounds = 2;
+  const rows = Array.from({ length: sequences.length * rounds }, (_, i) => {
+    const { prompt, decode } = sequences[i % sequences.length]!;
+    return { id: i, prompt, ids: [...prompt, ...decode], at: 0, joins: i * 2, parts: [] as Float32Array[] };
+  });
+  const chunks = [3, 1, 7, 2, 16, 5, 11];
+  try {
+    for (let step = 0; rows.some(({ at, ids }) => at < ids.length); step++) {
+      const spans: DriverSpan[] = [];
+      for (const row of rows) {
+        if (step < row.joins || row.at >= row.ids.length) continue;
+        // A decoding row sometimes pauses, so that rows without a token lie between others.
+        if (row.at >= row.prompt.length && (step + row.id) % 4 === 0) continue;
+        const limit = row.at < row.prompt.length ? row.prompt.length - row.at : 1;
+        const count = Math.min(limit, chunks[(step + row.id) % chunks.length]!);
+        spans.push({ sequence: row.id, ids: row.ids.slice(row.at, row.at + count) });
+      }
+      if (spans.length === 0) continue;
+      driver.step(spans).forEach((logits, i) => {
+        const row = rows[spans[i]!.sequence]!;
+        row.parts.push(logits);
+        row.at += spans[i]!.ids.length;
+        if (row.at === row.ids.length) driver.leave(row.id);
+      });
+    }
+  } finally {
+    driver.free();
+  }
+  return Array.from({ length: rounds }, (_, round) => sequences.map((_, i) => join32(rows[round * sequences.length + i]!.parts)));
+}
+
+function join32(parts: readonly Float32Array[]): Float32Array {
+  const out = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
+}
+
+/** Largest absolute difference; NaN anywhere is infinite. */
+function maxError(got: Float32Array, want: Float32Array): number {
+  if (got.length !== want.length) return Number.POSITIVE_INFINITY;
+  let max = 0;
+  for (let i = 0; i < want.length; i++) {
+    const error = Math.abs(got[i]! - want[i]!);
+    if (!(error <= max)) max = Number.isNaN(error) ? Number.POSITIVE_INFINITY : error;
+  }
+  return max;
+}
+
+function compare(logits: readonly Float32Array[], sequences: readonly CaseSequence[], expected: Expected): number {
+  return sequences.reduce((max, { prompt, decode, prefill_first_row }, i) => {
+    const vocab = logits[i]!.length / (prompt.length + decode.length);
+    const prefill = logits[i]!.subarray(prefill_first_row * vocab, prompt.length * vocab);
+    const decoded = logits[i]!.subarray(prompt.length * vocab);
+    return Math.max(max, maxError(prefill, expected.prefill[i]!), maxError(decoded, expected.decode[i]!));
+  }, 0);
+}
+
+/** Throws what loading throws; a difference is `ok: false`. */
+export async function checkCase(directory: string, modes: readonly Mode[] = ["alone", "ragged"]): Promise<CaseResult> {
+  const { name, sequences, tolerance }: CaseFile = await Bun.file(join(directory, "case.json")).json();
+  const expected = await readExpected(directory, sequences.length);
+  const loaded = await loadModel(await openCheckpoint(directory));
+  try {
+    const runs = modes.flatMap((mode) => (mode === "alone" ? [runAlone(loaded, sequences)] : runRagged(loaded, sequences)));
+    const max_error = Math.max(...runs.map((logits) => compare(logits, sequences, expected)));
+    return { case: name, max_error, tolerance: tolerance.max_abs_diff, ok: max_error <= tolerance.max_abs_diff };
+  } finally {
+    loaded.free();
+  }
+}

@@ -1,0 +1,71 @@
+/** Drives a model step by step without the engine: what the parity tests compare logits with. */
+import { openBatch } from "../../src/engine/forward.ts";
+import { cacheBytesPerToken, KvPool } from "../../src/kv/pool.ts";
+import { RowTable, sizeClasses } from "../../src/kv/rows.ts";
+import { evaluate, readFloats, scope } from "../../src/mlx/array.ts";
+import { DTYPES } from "../../src/mlx/dtype.ts";
+import * as mx from "../../src/mlx/ops.ts";
+import type { LoadedModel } from "../../src/models/load.ts";
+
+export interface DriverSpan {
+  sequence: number;
+  ids: readonly number[];
+}
+
+export class Driver {
+  readonly #loaded: LoadedModel;
+  readonly rows: RowTable;
+  readonly pool: KvPool;
+  readonly #lengths = new Map<number, number>();
+
+  /** `smallestClass`: small ones make sequences change classes often. */
+  constructor(loaded: LoadedModel, smallestClass = 256) {
+    const { model, dtype } = loaded;
+    const capacities = sizeClasses(model.contextLength, smallestClass);
+    this.#loaded = loaded;
+    this.rows = new RowTable({ capacities, bytesPerToken: cacheBytesPerToken(model.cacheLayers, dtype), budgetBytes: 2 ** 32 });
+    this.pool = new KvPool(model.cacheLayers, capacities, dtype);
+  }
+
+  /** Feeds tokens of several sequences in one pass; returns per span the logits [count, vocab] as one flat array each. */
+  step(spans: readonly DriverSpan[]): Float32Array[] {
+    const planned = spans.map(({ sequence, ids }, index) => {
+      const start = this.#lengths.get(sequence) ?? 0;
+      if (!this.rows.ensure(sequence, start + ids.length, start)) throw new Error("no room");
+      this.#lengths.set(sequence, start + ids.length);
+      return {
+        index,
+        sequence,
+        start,
+        count: ids.length,
+        pending: 0,
+        sample: true,
+        token: (position: number) => ids[position - start]!,
+      };
+    });
+    const vocab = this.#loaded.model.vocabSize;
+    const results: Float32Array[] = new Array(spans.length);
+    scope(() => {
+      const open = openBatch(planned, this.rows, this.pool, null, true);
+      const logits = mx.contiguous(mx.astype(this.#loaded.model.forward(open.batch), DTYPES.float32));
+      evaluate(logits, ...this.pool.changed());
+      this.pool.settle();
+      const all = readFloats(logits);
+      open.spans.forEach((span, i) => {
+        const from = open.offsets[i]! * vocab;
+        results[span.index] = all.slice(from, from + span.count * vocab);
+      });
+    });
+    for (const { sequence, start, count } of planned) this.rows.advance(sequence, start + count);
+    return results;
+  }
+
+  leave(sequence: number): void {
+    this.rows.remove(sequence);
+    this.#lengths.delete(sequence);
+  }
+
+  free(): void {
+    this.pool.free();
+  }
+}
