@@ -60,6 +60,8 @@ export function openBatch<T extends ForwardSpan>(
   }
   let tokens = ints(ids);
   if (pendingAt.length > 0) tokens = mx.putAlongAxis(tokens, ints(pendingAt), mx.take(previous!, ints(pendingFrom), 0), 0);
+  // A model always gives some logits: they are how the end of a step is known that only prefills.
+  if (outputs.length === 0) outputs.push(flat - 1);
   const wantsAll = all || outputs.length === layout.tokenCount;
   const batch: Batch = {
     tokens,

@@ -4,6 +4,7 @@
  */
 import { floats, ints } from "../mlx/array.ts";
 import { DTYPES } from "../mlx/dtype.ts";
+import { argmax } from "../mlx/fast.ts";
 import type { MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
 import { applyPenalties, hasPenalty, type PenaltyRow } from "./penalties.ts";
@@ -47,7 +48,7 @@ export function sample(logits: MxArray, rows: readonly SamplerRow[], previous: M
     ),
   );
   const random = indicesOf(rows, ({ sampling }) => sampling.temperature > 0 && sampling.topK !== 1);
-  let tokens = mx.astype(mx.argmax(scores, -1), DTYPES.int32);
+  let tokens = mx.astype(argmax(scores), DTYPES.int32);
   if (random.length > 0) {
     const drawn = draw(
       takeRows(scores, rows.length, random),

@@ -28,7 +28,7 @@ export interface Plan<T extends Schedulable> {
   items: PlanItem<T>[];
   /** Put back to the queue for want of memory; their cache is gone. */
   preempted: T[];
-  /** Cannot grow although they are alone: they end here. */
+  /** Too long for the memory even alone: they end here, all their tokens known. */
   exhausted: T[];
 }
 
@@ -71,9 +71,10 @@ export class Scheduler<T extends Schedulable> {
     return this.#waiting.length === 0 && this.#running.length === 0;
   }
 
-  /** Throws `Overloaded` when the queue is full. */
+  /** Throws `Overloaded` when the queue is full. Those that the free places of the batch will take are no queue yet. */
   enqueue(sequence: T): void {
-    if (this.#waiting.length >= this.#options.maxQueue) {
+    const places = Math.max(0, this.#options.maxBatchSize - this.#running.length);
+    if (this.#waiting.length >= this.#options.maxQueue + places) {
       throw new Overloaded(`The queue is full: ${this.#waiting.length} requests are waiting.`, 1);
     }
     this.#waiting.push({ sequence, overtaken: 0 });
@@ -92,7 +93,7 @@ export class Scheduler<T extends Schedulable> {
     const plan: Plan<T> = { items: [], preempted: [], exhausted: [] };
     let budget = this.#options.maxTokensPerStep;
     budget -= this.#planDecoding(plan);
-    this.#admit();
+    this.#admit(plan);
     this.#planPrefill(plan, budget);
     for (const { sequence, count, sample } of plan.items) {
       sequence.computed += count;
@@ -114,15 +115,13 @@ export class Scheduler<T extends Schedulable> {
     return plan.items.length;
   }
 
-  /** Room for the sequence's next token, if need be by preempting the youngest. False when it is out itself. */
+  /**
+   * Room for the sequence's next token, if need be by preempting the youngest. False when it is out itself; alone, its
+   * old and its larger row may be too much together, and what cannot be moved is computed again.
+   */
   #secure(sequence: T, plan: Plan<T>): boolean {
     while (!this.#rows.ensure(sequence.id, sequence.length, sequence.computed)) {
       const youngest = this.#running.at(-1)!;
-      if (this.#running.length === 1) {
-        plan.exhausted.push(sequence);
-        this.remove(sequence);
-        return false;
-      }
       this.#preempt(youngest, plan);
       if (youngest === sequence) return false;
     }
@@ -140,13 +139,16 @@ export class Scheduler<T extends Schedulable> {
   }
 
   /** Lets waiting sequences in while there are places and memory; one that finds no memory may be overtaken for a while. */
-  #admit(): void {
+  #admit(plan: Plan<T>): void {
     for (let i = 0; i < this.#waiting.length; ) {
       if (this.#running.length >= this.#options.maxBatchSize) return;
       const waiting = this.#waiting[i]!;
       const { sequence } = waiting;
       // A preempted one waits for its last token's value.
-      if (sequence.inFlight === 0 && this.#rows.ensure(sequence.id, sequence.length + 1, 0)) {
+      if (sequence.inFlight === 0 && !this.#rows.fitsAlone(sequence.length + 1)) {
+        this.#waiting.splice(i, 1);
+        plan.exhausted.push(sequence);
+      } else if (sequence.inFlight === 0 && this.#rows.ensure(sequence.id, sequence.length + 1, 0)) {
         this.#waiting.splice(i, 1);
         this.#running.push(sequence);
         for (const before of this.#waiting.slice(0, i)) before.overtaken++;

@@ -1,5 +1,6 @@
 /** What a model says of its caches and what it sees of the batch. */
 import type { MxArray } from "../mlx/ffi.ts";
+import type { InPlaceTensor } from "./in-place-tensor.ts";
 
 /** One layer's cache, declared by the model. */
 export interface CacheLayerSpec {
@@ -21,6 +22,18 @@ export interface AttentionOptions {
   scale: number;
 }
 
+/** The tensors of one layer in one size class, [rows, kvHeads, capacity, headDim] each. */
+export interface LayerPair {
+  k: InPlaceTensor;
+  v: InPlaceTensor;
+}
+
+/**
+ * Appends k and v [T, kvHeads, headDim] to the layer's cache and lets each token of q [T, heads, headDim] attend to its
+ * own sequence up to itself. Returns [T, heads * headDim].
+ */
+export type Attend = (layer: number, q: MxArray, k: MxArray, v: MxArray, options: AttentionOptions) => MxArray;
+
 /** One ragged forward pass as the model sees it: T tokens of many sequences, flat. */
 export interface Batch {
   /** int32 [T] */
@@ -29,9 +42,5 @@ export interface Batch {
   readonly positions: MxArray;
   /** int32 rows of which logits are wanted; null: of all. */
   readonly outputs: MxArray | null;
-  /**
-   * Appends k and v [T, kvHeads, headDim] to the layer's cache and lets each token of q [T, heads, headDim] attend to its
-   * own sequence up to itself. Returns [T, heads * headDim].
-   */
-  attend(layer: number, q: MxArray, k: MxArray, v: MxArray, options: AttentionOptions): MxArray;
+  readonly attend: Attend;
 }

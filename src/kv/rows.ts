@@ -173,6 +173,6 @@ export class RowTable {
     }
     const allocated = this.#allocated[hole.sizeClass]!;
     if (rows.length === 0) this.#resize(hole.sizeClass, 0);
-    else if (allocated >= 8 && rows.length <= allocated / 4) this.#resize(hole.sizeClass, allocated / 2);
+    else if (allocated >= 8 && rows.length <= allocated / 4) this.#resize(hole.sizeClass, Math.floor(allocated / 2));
   }
 }

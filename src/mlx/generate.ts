@@ -61,7 +61,7 @@ export function generateCpp(): string {
     const body = [...locals, `return hold(${op.cpp});`].map((line) => `    ${line}`).join("\n");
     return `SHIM_EXPORT Handle op_${name}(${params}) {\n  return guard([&]() -> Handle {\n${body}\n  });\n}`;
   });
-  return `// Written by generate.ts from op-table.ts.\n#include "shim.h"\n\nnamespace shim {\n\nextern "C" {\n\n${functions.join("\n\n")}\n\n}\n\n}  // namespace shim\n`;
+  return `// Written by generate.ts from op-table.ts.\n#include "cpu-primitives.h"\n#include "shim.h"\n\nnamespace shim {\n\nextern "C" {\n\n${functions.join("\n\n")}\n\n}\n\n}  // namespace shim\n`;
 }
 
 export function generateTypeScript(): string {

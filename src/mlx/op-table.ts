@@ -185,6 +185,45 @@ export const OPS = {
     cpp: 'mx::fast::scaled_dot_product_attention(q, k, v, scale, causal ? "causal" : "", mask, sinks, false, S)',
     doc: "softmax(q k^T scale + mask) v; q [B, H, Tq, D], k and v [B, Hkv, Tk, D]; causal aligns the ends",
   },
+
+  // Our own for the CPU: see native/cpu-primitives.h.
+  cpu_pack: {
+    args: { weight: "array" },
+    cpp: "cpu_pack(weight, S)",
+    doc: "A matrix [n, k] in the layout that cpuLinear reads; bfloat16 stays, the rest becomes float32",
+  },
+  cpu_linear: {
+    args: { x: "array", packed: "array", bias: "array?", n: "int" },
+    cpp: "cpu_linear(x, packed, bias, n, S)",
+    doc: "x [..., k] times a packed matrix of n rows, plus bias [n]",
+  },
+  cpu_rows: {
+    args: { packed: "array", ids: "array" },
+    cpp: "cpu_rows(packed, ids, S)",
+    doc: "Rows of a packed matrix, float32 [ids, k]",
+  },
+  cpu_rms_norm: {
+    args: { x: "array", weight: "array?", eps: "float" },
+    cpp: "cpu_rms_norm(x, weight, eps, S)",
+    doc: "x / rms(x) * weight over the last axis",
+  },
+  cpu_swiglu: { args: { gate: "array", up: "array" }, cpp: "cpu_swiglu(gate, up, S)", doc: "silu(gate) * up" },
+  cpu_rope_table: {
+    args: { positions: "array", freqs: "array", scale: "float" },
+    cpp: "cpu_rope_table(positions, freqs, scale, S)",
+    doc: "cos and sin of positions [T] times freqs [half], [T, 2, half]",
+  },
+  cpu_rope: {
+    args: { x: "array", table: "array", pairs: "bool" },
+    cpp: "cpu_rope(x, table, pairs, S)",
+    doc: "x [T, H, D] rotated by the table's angles",
+  },
+  cpu_argmax: { args: { x: "array" }, cpp: "cpu_argmax(x, S)", doc: "uint32 index of the first maximum of each row of [n, m]" },
+  cpu_attend: {
+    args: { q: "array", k: "array", v: "array", caches: "arrays", plan: "ints", scale: "float" },
+    cpp: "cpu_attend(q, k, v, caches, plan, scale, S)",
+    doc: "Writes k and v to the caches and attends; plan: [class, row, start, count, offset] for each stretch of a sequence",
+  },
 } as const satisfies Record<string, Op>;
 
 /** How each kind crosses `bun:ffi`. Handles are passed as pointers because those travel as plain numbers. */

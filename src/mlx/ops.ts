@@ -354,3 +354,48 @@ export function attention(
 ): MxArray {
   return checked(ffi.op_attention(q, k, v, scale, causal, mask, sinks));
 }
+
+/** A matrix [n, k] in the layout that cpuLinear reads; bfloat16 stays, the rest becomes float32. */
+export function cpuPack(weight: MxArray): MxArray {
+  return checked(ffi.op_cpu_pack(weight));
+}
+
+/** x [..., k] times a packed matrix of n rows, plus bias [n]. */
+export function cpuLinear(x: MxArray, packed: MxArray, bias: MxArray | null, n: number): MxArray {
+  return checked(ffi.op_cpu_linear(x, packed, bias, n));
+}
+
+/** Rows of a packed matrix, float32 [ids, k]. */
+export function cpuRows(packed: MxArray, ids: MxArray): MxArray {
+  return checked(ffi.op_cpu_rows(packed, ids));
+}
+
+/** x / rms(x) * weight over the last axis. */
+export function cpuRmsNorm(x: MxArray, weight: MxArray | null, eps: number): MxArray {
+  return checked(ffi.op_cpu_rms_norm(x, weight, eps));
+}
+
+/** silu(gate) * up. */
+export function cpuSwiglu(gate: MxArray, up: MxArray): MxArray {
+  return checked(ffi.op_cpu_swiglu(gate, up));
+}
+
+/** cos and sin of positions [T] times freqs [half], [T, 2, half]. */
+export function cpuRopeTable(positions: MxArray, freqs: MxArray, scale: number): MxArray {
+  return checked(ffi.op_cpu_rope_table(positions, freqs, scale));
+}
+
+/** x [T, H, D] rotated by the table's angles. */
+export function cpuRope(x: MxArray, table: MxArray, pairs: boolean): MxArray {
+  return checked(ffi.op_cpu_rope(x, table, pairs));
+}
+
+/** uint32 index of the first maximum of each row of [n, m]. */
+export function cpuArgmax(x: MxArray): MxArray {
+  return checked(ffi.op_cpu_argmax(x));
+}
+
+/** Writes k and v to the caches and attends; plan: [class, row, start, count, offset] for each stretch of a sequence. */
+export function cpuAttend(q: MxArray, k: MxArray, v: MxArray, caches: readonly MxArray[], plan: Ints, scale: number): MxArray {
+  return checked(ffi.op_cpu_attend(q, k, v, doubles(caches), caches.length, int32s(plan), plan.length, scale));
+}

@@ -1,9 +1,9 @@
 /** Llama and what shares its shape. Follows mlx_lm/models/llama.py. */
 import { StartupError } from "../errors.ts";
 import type { Batch, CacheLayerSpec } from "../kv/cache.ts";
+import { swiglu } from "../mlx/fast.ts";
 import type { MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
-import { swiglu } from "../nn/activation.ts";
 import type { Embedding } from "../nn/embedding.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { RmsNorm } from "../nn/norm.ts";

@@ -31,7 +31,7 @@ export async function loadModel(
   const architecture = config.string("model_type");
   const { build, ignoredTensors } = findArchitecture(architecture);
   const cpu = currentDevice() === "cpu";
-  const weights = new Weights(checkpoint.tensors, config, { dtype: cpu ? DTYPES.float32 : null, dequantize: cpu });
+  const weights = new Weights(checkpoint.tensors, config, { dtype: cpu ? DTYPES.float32 : null, packed: cpu });
   const model = build(config, weights);
   weights.check(checkpoint.directory, ignoredTensors ?? []);
   try {

@@ -3,8 +3,8 @@ import { byteLengthOf, evaluate, fromFile, keep, release, scope } from "../mlx/a
 import { DTYPES, type Dtype } from "../mlx/dtype.ts";
 import type { MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
-import { DenseEmbedding, type Embedding, QuantizedEmbedding } from "../nn/embedding.ts";
-import { DenseLinear, type Linear, QuantizedLinear, type QuantizedWeight } from "../nn/linear.ts";
+import { DenseEmbedding, type Embedding, PackedEmbedding, QuantizedEmbedding } from "../nn/embedding.ts";
+import { DenseLinear, type Linear, PackedLinear, QuantizedLinear, type QuantizedWeight } from "../nn/linear.ts";
 import { RmsNorm } from "../nn/norm.ts";
 import { Parameter } from "../nn/parameter.ts";
 import { modeNumber, type Quantization } from "../nn/quantization.ts";
@@ -16,8 +16,8 @@ import type { TensorInfo } from "./safetensors.ts";
 export interface WeightOptions {
   /** Floating-point tensors become this; null keeps the checkpoint's own. */
   dtype: Dtype | null;
-  /** Quantized matrices become dense while loading. */
-  dequantize: boolean;
+  /** Quantized matrices become dense while loading, and all are laid out for our CPU primitives. */
+  packed: boolean;
 }
 
 const FLOATS: ReadonlySet<string> = new Set(["float16", "bfloat16", "float32", "float64"]);
@@ -59,10 +59,17 @@ export class Weights {
   linear(prefix: string, inDim: number, outDim: number, bias: boolean): Linear {
     const biasParameter = bias ? this.tensor(`${prefix}.bias`, [outDim]) : null;
     const quantization = this.#quantizationOf(prefix, inDim);
-    if (quantization && !this.#options.dequantize) {
+    if (quantization && !this.#options.packed) {
       return new QuantizedLinear(this.#quantizedWeight(prefix, inDim, outDim, quantization), biasParameter);
     }
     const read = this.#denseReader(prefix, inDim, outDim, quantization);
+    if (this.#options.packed) {
+      return new PackedLinear(
+        this.#declare(`${prefix}.weight`, () => mx.cpuPack(read())),
+        biasParameter,
+        outDim,
+      );
+    }
     return new DenseLinear(
       this.#declare(`${prefix}.weight`, () => mx.transpose(read(), [1, 0])),
       biasParameter,
@@ -71,10 +78,16 @@ export class Weights {
 
   embedding(prefix: string, rows: number, dim: number): Embedding {
     const quantization = this.#quantizationOf(prefix, dim);
-    if (quantization && !this.#options.dequantize) {
+    if (quantization && !this.#options.packed) {
       return new QuantizedEmbedding(this.#quantizedWeight(prefix, dim, rows, quantization), this.activationDtype());
     }
-    return new DenseEmbedding(this.#declare(`${prefix}.weight`, this.#denseReader(prefix, dim, rows, quantization)));
+    const read = this.#denseReader(prefix, dim, rows, quantization);
+    if (this.#options.packed)
+      return new PackedEmbedding(
+        this.#declare(`${prefix}.weight`, () => mx.cpuPack(read())),
+        rows,
+      );
+    return new DenseEmbedding(this.#declare(`${prefix}.weight`, read));
   }
 
   /** Throws one `StartupError` that names everything missing, surplus or misshapen. */
@@ -116,11 +129,11 @@ export class Weights {
   }
 
   /** As stored, floating-point numbers converted to the type that was asked for. */
-  #read(name: string): MxArray {
+  #read(name: string, asStored = false): MxArray {
     const { path, offset, byteLength, mlxDtype, shape } = this.#tensors.get(name)!;
     const array = fromFile(path, offset, byteLength, DTYPES[mlxDtype!], shape as number[]);
     const { dtype } = this.#options;
-    return dtype !== null && FLOATS.has(mlxDtype!) && DTYPES[mlxDtype!] !== dtype ? mx.astype(array, dtype) : array;
+    return !asStored && dtype !== null && FLOATS.has(mlxDtype!) && DTYPES[mlxDtype!] !== dtype ? mx.astype(array, dtype) : array;
   }
 
   #quantizationOf(prefix: string, inDim: number): Quantization | null {
@@ -153,7 +166,8 @@ export class Weights {
     const name = `${prefix}.weight`;
     if (!quantization) {
       this.#expected.push({ name, shape: [outDim, inDim] });
-      return () => this.#read(name);
+      // The CPU primitive reads bfloat16 as it is.
+      return () => this.#read(name, this.#options.packed);
     }
     this.#expectQuantized(prefix, inDim, outDim, quantization);
     const { groupSize, bits, mode } = quantization;

@@ -29,6 +29,25 @@ export class DenseEmbedding implements Embedding {
   }
 }
 
+/** In the layout of our CPU primitive, rows are read from it as well. */
+export class PackedEmbedding implements Embedding {
+  readonly #packed: Parameter;
+  readonly #rows: number;
+
+  constructor(packed: Parameter, rows: number) {
+    this.#packed = packed;
+    this.#rows = rows;
+  }
+
+  forward(ids: MxArray): MxArray {
+    return mx.cpuRows(this.#packed.array, ids);
+  }
+
+  asLinear(x: MxArray): MxArray {
+    return mx.cpuLinear(x, this.#packed.array, null, this.#rows);
+  }
+}
+
 export class QuantizedEmbedding implements Embedding {
   readonly #weight: QuantizedWeight;
   readonly #dtype: Dtype;

@@ -25,7 +25,24 @@ export class DenseLinear implements Linear {
   }
 }
 
-/** The packed weight with its scales and, in affine mode, offsets. */
+/** A dense weight in the layout of our CPU primitive. */
+export class PackedLinear implements Linear {
+  readonly #packed: Parameter;
+  readonly #bias: Parameter | null;
+  readonly #outDim: number;
+
+  constructor(packed: Parameter, bias: Parameter | null, outDim: number) {
+    this.#packed = packed;
+    this.#bias = bias;
+    this.#outDim = outDim;
+  }
+
+  forward(x: MxArray): MxArray {
+    return mx.cpuLinear(x, this.#packed.array, this.#bias?.array ?? null, this.#outDim);
+  }
+}
+
+/** The quantized weight with its scales and, in affine mode, offsets. */
 export interface QuantizedWeight {
   weight: Parameter;
   scales: Parameter;

@@ -1,5 +1,5 @@
+import { rmsNorm } from "../mlx/fast.ts";
 import type { MxArray } from "../mlx/ffi.ts";
-import * as mx from "../mlx/ops.ts";
 import type { Parameter } from "./parameter.ts";
 
 /** x / rms(x) * weight over the last axis. */
@@ -13,6 +13,6 @@ export class RmsNorm {
   }
 
   forward(x: MxArray): MxArray {
-    return mx.rmsNorm(x, this.#weight.array, this.#eps);
+    return rmsNorm(x, this.#weight.array, this.#eps);
   }
 }

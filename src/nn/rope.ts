@@ -1,6 +1,6 @@
 /** Rotary position embedding with one offset per token. Scalings as in mlx-lm's rope_utils. */
 import { floats, keep, release } from "../mlx/array.ts";
-import type { MxArray } from "../mlx/ffi.ts";
+import { currentDevice, type MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
 
 export interface RopeOptions {
@@ -21,6 +21,8 @@ export class Rope {
   readonly #options: RopeOptions;
   readonly #freqs: number[] | null;
   #freqsArray: MxArray | null = null;
+  /** The CPU's angles of the step at hand, which all layers share. */
+  #table: { positions: MxArray; array: MxArray } | null = null;
 
   constructor(options: RopeOptions) {
     this.#options = options;
@@ -30,11 +32,27 @@ export class Rope {
   /** x [T, heads, headDim], positions int32 [T] */
   forward(x: MxArray, positions: MxArray): MxArray {
     const { dims, base, traditional, scaling } = this.#options;
-    if (this.#freqs && this.#freqsArray === null) this.#freqsArray = keep(floats(this.#freqs));
     const scale = scaling.kind === "linear" ? 1 / scaling.factor : 1;
+    if (currentDevice() === "cpu") return mx.cpuRope(x, this.#angles(positions, scale), traditional);
+    if (this.#freqs && this.#freqsArray === null) this.#freqsArray = keep(floats(this.#freqs));
     // MLX takes one offset per batch entry, so each token is an entry: [T, heads, 1, headDim].
     const rotated = mx.rope(mx.expandDims(x, 2), dims, traditional, base, scale, positions, this.#freqsArray);
     return mx.squeeze(rotated, 2);
+  }
+
+  #angles(positions: MxArray, scale: number): MxArray {
+    if (this.#table?.positions === positions) return this.#table.array;
+    this.#freqsArray ??= keep(floats(this.#inverseFreqs()));
+    const array = mx.cpuRopeTable(positions, this.#freqsArray, scale);
+    this.#table = { positions, array };
+    return array;
+  }
+
+  /** Radians per position. */
+  #inverseFreqs(): number[] {
+    const { dims, base } = this.#options;
+    if (this.#freqs) return this.#freqs.map((freq) => 1 / freq);
+    return Array.from({ length: dims / 2 }, (_, i) => base ** ((-2 * i) / dims));
   }
 
   free(): void {

@@ -1,4 +1,5 @@
 // Written by generate.ts from op-table.ts.
+#include "cpu-primitives.h"
 #include "shim.h"
 
 namespace shim {
@@ -509,6 +510,83 @@ SHIM_EXPORT Handle op_attention(Handle q_, Handle k_, Handle v_, double scale_, 
     std::optional<mx::array> mask = optional_at(mask_);
     std::optional<mx::array> sinks = optional_at(sinks_);
     return hold(mx::fast::scaled_dot_product_attention(q, k, v, scale, causal ? "causal" : "", mask, sinks, false, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_pack(Handle weight_) {
+  return guard([&]() -> Handle {
+    const mx::array& weight = array_at(weight_);
+    return hold(cpu_pack(weight, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_linear(Handle x_, Handle packed_, Handle bias_, int32_t n) {
+  return guard([&]() -> Handle {
+    const mx::array& x = array_at(x_);
+    const mx::array& packed = array_at(packed_);
+    std::optional<mx::array> bias = optional_at(bias_);
+    return hold(cpu_linear(x, packed, bias, n, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_rows(Handle packed_, Handle ids_) {
+  return guard([&]() -> Handle {
+    const mx::array& packed = array_at(packed_);
+    const mx::array& ids = array_at(ids_);
+    return hold(cpu_rows(packed, ids, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_rms_norm(Handle x_, Handle weight_, double eps_) {
+  return guard([&]() -> Handle {
+    const mx::array& x = array_at(x_);
+    std::optional<mx::array> weight = optional_at(weight_);
+    float eps = static_cast<float>(eps_);
+    return hold(cpu_rms_norm(x, weight, eps, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_swiglu(Handle gate_, Handle up_) {
+  return guard([&]() -> Handle {
+    const mx::array& gate = array_at(gate_);
+    const mx::array& up = array_at(up_);
+    return hold(cpu_swiglu(gate, up, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_rope_table(Handle positions_, Handle freqs_, double scale_) {
+  return guard([&]() -> Handle {
+    const mx::array& positions = array_at(positions_);
+    const mx::array& freqs = array_at(freqs_);
+    float scale = static_cast<float>(scale_);
+    return hold(cpu_rope_table(positions, freqs, scale, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_rope(Handle x_, Handle table_, bool pairs) {
+  return guard([&]() -> Handle {
+    const mx::array& x = array_at(x_);
+    const mx::array& table = array_at(table_);
+    return hold(cpu_rope(x, table, pairs, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_argmax(Handle x_) {
+  return guard([&]() -> Handle {
+    const mx::array& x = array_at(x_);
+    return hold(cpu_argmax(x, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_attend(Handle q_, Handle k_, Handle v_, const double* caches_, int32_t caches_n, const int32_t* plan_, int32_t plan_n, double scale_) {
+  return guard([&]() -> Handle {
+    const mx::array& q = array_at(q_);
+    const mx::array& k = array_at(k_);
+    const mx::array& v = array_at(v_);
+    std::vector<mx::array> caches = arrays_at(caches_, caches_n);
+    std::vector<int> plan(plan_, plan_ + plan_n);
+    float scale = static_cast<float>(scale_);
+    return hold(cpu_attend(q, k, v, caches, plan, scale, S));
   });
 }
 

@@ -1,0 +1,42 @@
+// Chooses the loops for the processor at hand.
+#include "cpu-kernels.h"
+
+#include <algorithm>
+
+namespace shim {
+
+extern const Kernels kernels_generic;
+#if defined(__x86_64__)
+extern const Kernels kernels_avx2;
+extern const Kernels kernels_avx512;
+#endif
+
+namespace {
+
+const Kernels& choose() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq"))
+    return kernels_avx512;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return kernels_avx2;
+#endif
+  return kernels_generic;
+}
+
+}  // namespace
+
+const Kernels& kernels() {
+  static const Kernels& chosen = choose();
+  return chosen;
+}
+
+int64_t attention_scratch(const AttentionTask& t) {
+  if (t.tokens == 1) return t.keys + 16;
+  int64_t rows = std::max<int64_t>(kQueryRows, t.heads);
+  int64_t block = 2 * kPanel;
+  int64_t padded = (t.dim + kPanel - 1) / kPanel * kPanel;
+  return rows * (t.dim + block + padded + 2) + block * (t.dim + padded) + 64;
+}
+
+}  // namespace shim

@@ -1,0 +1,53 @@
+// Inner loops of the CPU primitives, compiled once for each instruction set and chosen at run time.
+#pragma once
+
+#include <cstdint>
+
+namespace shim {
+
+// Weights are packed in panels of this many output columns: [panels, K, kPanel], so that a product streams them once.
+constexpr int kPanel = 32;
+
+// Rows of queries (tokens x heads of a group) that `attend_many` takes at once.
+constexpr int kQueryRows = 64;
+
+// How the elements of a packed weight are stored.
+enum class WeightKind : int { f32 = 0, bf16 = 1 };
+
+// Attention of one sequence's tokens over one cache row, for the query heads that share a key-value head.
+struct AttentionTask {
+  const float* q;       // [tokens][heads][dim], at the first head of the group
+  int64_t q_stride;     // floats between tokens
+  const float* k;       // [keys][dim]
+  const float* v;       // [keys][dim]
+  float* out;           // like q
+  int64_t out_stride;   // floats between tokens
+  int heads;            // query heads of the group
+  int dim;
+  int tokens;           // queries; the last sees all keys, each one before sees one less
+  int keys;
+  float scale;
+};
+
+struct Kernels {
+  const char* name;
+  // y[m][n] = sum_k x[m][k] w[n][k] (+ bias[n]) for the panels [first, last) of n columns in all.
+  void (*linear)(const float* x, int64_t rows, int64_t k, const void* packed, WeightKind kind, const float* bias, float* y,
+                 int64_t n, int64_t first_panel, int64_t last_panel);
+  void (*rms_norm)(const float* x, const float* weight, float eps, float* y, int64_t rows, int64_t n);
+  // silu(gate) * up
+  void (*swiglu)(const float* gate, const float* up, float* y, int64_t n);
+  // table [tokens][half][2] of cos and sin; rotates the first 2 * half of each head, copies the rest.
+  void (*rope)(const float* x, const float* table, float* y, int64_t tokens, int64_t heads, int64_t dim, int64_t half, bool pairs);
+  void (*attend_one)(const AttentionTask& task, float* scratch);   // tokens == 1
+  void (*attend_many)(const AttentionTask& task, float* scratch);  // any number of tokens
+  // Index of the first maximum.
+  int64_t (*argmax)(const float* x, int64_t n);
+};
+
+// Floats of scratch that the attention kernels need.
+int64_t attention_scratch(const AttentionTask& task);
+
+const Kernels& kernels();
+
+}  // namespace shim

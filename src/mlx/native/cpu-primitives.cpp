@@ -1,0 +1,266 @@
+#include "cpu-primitives.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <memory>
+
+#include "cpu-kernels.h"
+#include "cpu-threads.h"
+#include "mlx/backend/cpu/encoder.h"
+#include "mlx/primitives.h"
+
+namespace shim {
+
+namespace {
+
+// One output computed by a function of the inputs' and output's addresses, which runs on the stream's thread.
+class CpuPrimitive : public mx::Primitive {
+ public:
+  using Run = std::function<void(const std::vector<const void*>& inputs, void* output)>;
+  CpuPrimitive(mx::Stream s, const char* name, Run run) : Primitive(s), name_(name), run_(std::move(run)) {}
+
+  void eval_cpu(const std::vector<mx::array>& inputs, std::vector<mx::array>& outputs) override {
+    mx::array& out = outputs[0];
+    out.set_data(mx::allocator::malloc(out.nbytes()));
+    std::vector<const void*> addresses;
+    addresses.reserve(inputs.size());
+    for (const mx::array& in : inputs) {
+      if (!in.flags().row_contiguous) throw std::runtime_error(std::string(name_) + ": an input is not row-major");
+      addresses.push_back(in.data<char>());
+    }
+    mx::cpu::get_command_encoder(stream()).dispatch(
+        [run = std::move(run_), addresses = std::move(addresses), to = static_cast<void*>(out.data<char>())] { run(addresses, to); });
+  }
+  void eval_gpu(const std::vector<mx::array>&, std::vector<mx::array>&) override {
+    throw std::runtime_error(std::string(name_) + " is for the CPU only");
+  }
+  const char* name() const override { return name_; }
+
+ private:
+  const char* name_;
+  Run run_;
+};
+
+mx::array make(mx::Shape shape, mx::Dtype dtype, const char* name, std::vector<mx::array> inputs, mx::Stream s, CpuPrimitive::Run run) {
+  if (s.device != mx::Device::cpu) throw std::invalid_argument(std::string(name) + " is for the CPU only");
+  return mx::array(std::move(shape), dtype, std::make_shared<CpuPrimitive>(s, name, std::move(run)), std::move(inputs));
+}
+
+void require(bool condition, const char* message) {
+  if (!condition) throw std::invalid_argument(message);
+}
+
+// Row-major float32, without work where it already is.
+mx::array plain(const mx::array& x, mx::Stream s) {
+  require(x.dtype() == mx::float32, "CPU primitives take float32");
+  return mx::contiguous(x, false, s);
+}
+
+const float* floats(const void* p) { return static_cast<const float*>(p); }
+
+// So many panels a work item that it takes long enough to be worth handing over, and there are several for each thread.
+int64_t panels_per_item(int64_t panels, int64_t rows, int64_t k) {
+  int64_t least = std::max<int64_t>(1, 300000 / std::max<int64_t>(1, rows * k * kPanel));
+  int64_t even = std::max<int64_t>(1, panels / (4 * compute_threads()));
+  return std::max(least, even);
+}
+
+}  // namespace
+
+mx::array cpu_pack(const mx::array& weight, mx::Stream s) {
+  require(weight.ndim() == 2, "pack: a matrix is needed");
+  bool half = weight.dtype() == mx::bfloat16;
+  mx::array w = mx::contiguous(half ? weight : mx::astype(weight, mx::float32, s), false, s);
+  int64_t n = w.shape(0), k = w.shape(1), panels = (n + kPanel - 1) / kPanel;
+  mx::Shape shape{static_cast<int>(panels), static_cast<int>(k), kPanel};
+  return make(shape, half ? mx::bfloat16 : mx::float32, "Pack", {w}, s, [=](const std::vector<const void*>& in, void* out) {
+    auto copy = [&](auto* from, auto* to) {
+      std::memset(to, 0, panels * k * kPanel * sizeof(*to));
+      for (int64_t row = 0; row < n; row++)
+        for (int64_t i = 0; i < k; i++) to[(row / kPanel * k + i) * kPanel + row % kPanel] = from[row * k + i];
+    };
+    if (half)
+      copy(static_cast<const uint16_t*>(in[0]), static_cast<uint16_t*>(out));
+    else
+      copy(floats(in[0]), static_cast<float*>(out));
+  });
+}
+
+mx::array cpu_linear(const mx::array& x, const mx::array& packed, const std::optional<mx::array>& bias, int n, mx::Stream s) {
+  require(packed.ndim() == 3 && packed.shape(2) == kPanel, "linear: the weight is not packed");
+  int64_t k = packed.shape(1), panels = packed.shape(0);
+  require(x.ndim() >= 1 && x.shape(-1) == k && (n + kPanel - 1) / kPanel == panels, "linear: shapes differ");
+  require(!bias || (bias->ndim() == 1 && bias->shape(0) == n), "linear: the bias has another length");
+  auto kind = packed.dtype() == mx::bfloat16 ? WeightKind::bf16 : WeightKind::f32;
+  std::vector<mx::array> inputs{plain(x, s), packed};
+  if (bias) inputs.push_back(plain(*bias, s));
+  mx::Shape shape = x.shape();
+  shape.back() = n;
+  int64_t rows = k > 0 ? x.size() / k : 0;
+  return make(shape, mx::float32, "Linear", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
+    const float* b = in.size() > 2 ? floats(in[2]) : nullptr;
+    int64_t step = panels_per_item(panels, rows, k);
+    parallel_for((panels + step - 1) / step, [&](int64_t i) {
+      kernels().linear(floats(in[0]), rows, k, in[1], kind, b, static_cast<float*>(out), n, i * step, std::min(panels, (i + 1) * step));
+    });
+  });
+}
+
+mx::array cpu_rows(const mx::array& packed, const mx::array& ids, mx::Stream s) {
+  require(packed.ndim() == 3 && packed.shape(2) == kPanel, "rows: the weight is not packed");
+  require(ids.ndim() == 1 && ids.dtype() == mx::int32, "rows: ids must be int32");
+  int64_t count = ids.shape(0), k = packed.shape(1), limit = packed.shape(0) * int64_t{kPanel};
+  bool half = packed.dtype() == mx::bfloat16;
+  mx::Shape shape{static_cast<int>(count), static_cast<int>(k)};
+  return make(shape, mx::float32, "Rows", {packed, mx::contiguous(ids, false, s)}, s, [=](const std::vector<const void*>& in, void* out) {
+    const auto* wanted = static_cast<const int32_t*>(in[1]);
+    auto* to = static_cast<float*>(out);
+    for (int64_t r = 0; r < count; r++, to += k) {
+      int64_t id = std::clamp<int64_t>(wanted[r], 0, limit - 1);
+      int64_t at = id / kPanel * k * kPanel + id % kPanel;
+      for (int64_t i = 0; i < k; i++, at += kPanel) {
+        if (half) {
+          uint32_t bits = static_cast<uint32_t>(static_cast<const uint16_t*>(in[0])[at]) << 16;
+          std::memcpy(to + i, &bits, 4);
+        } else {
+          to[i] = floats(in[0])[at];
+        }
+      }
+    }
+  });
+}
+
+mx::array cpu_rms_norm(const mx::array& x, const std::optional<mx::array>& weight, float eps, mx::Stream s) {
+  require(x.ndim() >= 1, "rms_norm: no axis");
+  int64_t n = x.shape(-1), rows = n > 0 ? x.size() / n : 0;
+  require(!weight || (weight->ndim() == 1 && weight->shape(0) == n), "rms_norm: the weight has another length");
+  std::vector<mx::array> inputs{plain(x, s)};
+  if (weight) inputs.push_back(plain(*weight, s));
+  return make(x.shape(), mx::float32, "RmsNorm", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
+    kernels().rms_norm(floats(in[0]), in.size() > 1 ? floats(in[1]) : nullptr, eps, static_cast<float*>(out), rows, n);
+  });
+}
+
+mx::array cpu_swiglu(const mx::array& gate, const mx::array& up, mx::Stream s) {
+  require(gate.shape() == up.shape(), "swiglu: shapes differ");
+  int64_t n = gate.size();
+  return make(gate.shape(), mx::float32, "Swiglu", {plain(gate, s), plain(up, s)}, s, [=](const std::vector<const void*>& in, void* out) {
+    constexpr int64_t item = 32768;
+    parallel_for((n + item - 1) / item, [&](int64_t i) {
+      int64_t from = i * item;
+      kernels().swiglu(floats(in[0]) + from, floats(in[1]) + from, static_cast<float*>(out) + from, std::min(item, n - from));
+    });
+  });
+}
+
+mx::array cpu_rope_table(const mx::array& positions, const mx::array& freqs, float scale, mx::Stream s) {
+  require(positions.ndim() == 1 && positions.dtype() == mx::int32 && freqs.ndim() == 1, "rope_table: positions [T], freqs [half]");
+  int64_t count = positions.shape(0), half = freqs.shape(0);
+  mx::Shape shape{static_cast<int>(count), 2, static_cast<int>(half)};
+  std::vector<mx::array> inputs{mx::contiguous(positions, false, s), plain(freqs, s)};
+  return make(shape, mx::float32, "RopeTable", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
+    const auto* at = static_cast<const int32_t*>(in[0]);
+    auto* to = static_cast<float*>(out);
+    for (int64_t t = 0; t < count; t++, to += 2 * half) {
+      // Angles in float32, as MLX has them.
+      float position = static_cast<float>(at[t]) * scale;
+      for (int64_t i = 0; i < half; i++) {
+        float angle = position * floats(in[1])[i];
+        to[i] = std::cos(angle);
+        to[half + i] = std::sin(angle);
+      }
+    }
+  });
+}
+
+mx::array cpu_rope(const mx::array& x, const mx::array& table, bool pairs, mx::Stream s) {
+  require(x.ndim() == 3 && table.ndim() == 3 && table.shape(0) == x.shape(0), "rope: x [T, H, D], table [T, 2, half]");
+  int64_t tokens = x.shape(0), heads = x.shape(1), dim = x.shape(2), half = table.shape(2);
+  require(2 * half <= dim, "rope: more rotated than there is");
+  return make(x.shape(), mx::float32, "Rope", {plain(x, s), plain(table, s)}, s, [=](const std::vector<const void*>& in, void* out) {
+    kernels().rope(floats(in[0]), floats(in[1]), static_cast<float*>(out), tokens, heads, dim, half, pairs);
+  });
+}
+
+mx::array cpu_argmax(const mx::array& x, mx::Stream s) {
+  require(x.ndim() == 2 && x.shape(1) > 0, "argmax: rows are needed");
+  int64_t rows = x.shape(0), n = x.shape(1);
+  return make({static_cast<int>(rows)}, mx::uint32, "Argmax", {plain(x, s)}, s, [=](const std::vector<const void*>& in, void* out) {
+    for (int64_t r = 0; r < rows; r++) static_cast<uint32_t*>(out)[r] = static_cast<uint32_t>(kernels().argmax(floats(in[0]) + r * n, n));
+  });
+}
+
+namespace {
+
+struct Stretch {
+  int64_t sizeClass, row, start, count, offset;
+};
+
+// Part of a stretch that one work item attends for one key-value head.
+struct AttendItem {
+  const Stretch* stretch;
+  int64_t first, count;
+};
+
+}  // namespace
+
+mx::array cpu_attend(
+    const mx::array& q, const mx::array& k, const mx::array& v, const std::vector<mx::array>& caches, const std::vector<int>& plan,
+    float scale, mx::Stream s) {
+  require(q.ndim() == 3 && k.ndim() == 3 && v.shape() == k.shape() && q.shape(0) == k.shape(0) && q.shape(2) == k.shape(2), "attend: q [T, H, D], k and v [T, Hkv, D]");
+  int64_t tokens = q.shape(0), heads = q.shape(1), kv_heads = k.shape(1), dim = q.shape(2);
+  require(kv_heads > 0 && heads % kv_heads == 0 && caches.size() % 2 == 0 && plan.size() % 5 == 0, "attend: heads, caches or plan");
+  std::vector<int64_t> capacities;
+  for (const mx::array& c : caches)
+    require(c.ndim() == 4 && c.dtype() == mx::float32 && c.shape(1) == kv_heads && c.shape(3) == dim, "attend: a cache has another shape");
+  std::vector<Stretch> stretches;
+  for (size_t i = 0; i < plan.size(); i += 5) {
+    Stretch t{plan[i], plan[i + 1], plan[i + 2], plan[i + 3], plan[i + 4]};
+    require(t.sizeClass >= 0 && static_cast<size_t>(t.sizeClass) * 2 < caches.size(), "attend: no such class");
+    const mx::array& cache = caches[t.sizeClass * 2];
+    require(cache.shape() == caches[t.sizeClass * 2 + 1].shape(), "attend: k and v caches differ");
+    require(t.row >= 0 && t.row < cache.shape(0) && t.start >= 0 && t.count > 0 && t.start + t.count <= cache.shape(2), "attend: outside of the cache");
+    require(t.offset >= 0 && t.offset + t.count <= tokens, "attend: outside of the batch");
+    stretches.push_back(t);
+  }
+  for (size_t i = 0; i < caches.size(); i += 2) capacities.push_back(caches[i].shape(2));
+  std::vector<mx::array> inputs{plain(q, s), plain(k, s), plain(v, s)};
+  inputs.insert(inputs.end(), caches.begin(), caches.end());
+  mx::Shape shape{static_cast<int>(tokens), static_cast<int>(heads * dim)};
+  auto run = [=](const std::vector<const void*>& in, void* out) {
+    const int64_t group = heads / kv_heads;
+    // Long stretches are shared by blocks of queries; every item is one block, all key-value heads.
+    std::vector<AttendItem> items;
+    for (const Stretch& t : stretches)
+      for (int64_t first = 0; first < t.count; first += kQueryRows) items.push_back({&t, first, std::min<int64_t>(kQueryRows, t.count - first)});
+    auto cache_row = [&](const Stretch& t, int which, int64_t head) {
+      auto* base = static_cast<float*>(const_cast<void*>(in[3 + t.sizeClass * 2 + which]));
+      return base + (t.row * kv_heads + head) * capacities[t.sizeClass] * dim;
+    };
+    for (const Stretch& t : stretches)
+      for (int64_t i = 0; i < t.count; i++)
+        for (int64_t h = 0; h < kv_heads; h++)
+          for (int which = 0; which < 2; which++)
+            std::memcpy(cache_row(t, which, h) + (t.start + i) * dim, floats(in[1 + which]) + ((t.offset + i) * kv_heads + h) * dim, dim * sizeof(float));
+    int64_t total = static_cast<int64_t>(items.size()) * kv_heads;
+    parallel_for(total, [&](int64_t i) {
+      const AttendItem& item = items[i / kv_heads];
+      const Stretch& t = *item.stretch;
+      int64_t head = i % kv_heads, token = t.offset + item.first;
+      AttentionTask task{
+          floats(in[0]) + (token * heads + head * group) * dim, heads * dim, cache_row(t, 0, head), cache_row(t, 1, head),
+          static_cast<float*>(out) + (token * heads + head * group) * dim, heads * dim, static_cast<int>(group), static_cast<int>(dim),
+          static_cast<int>(item.count), static_cast<int>(t.start + item.first + item.count), scale};
+      thread_local std::vector<float> scratch;
+      size_t need = static_cast<size_t>(attention_scratch(task));
+      if (scratch.size() < need) scratch.resize(need);
+      (item.count == 1 ? kernels().attend_one : kernels().attend_many)(task, scratch.data());
+    });
+  };
+  return make(shape, mx::float32, "Attend", std::move(inputs), s, std::move(run));
+}
+
+}  // namespace shim

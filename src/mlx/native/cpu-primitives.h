@@ -1,0 +1,28 @@
+// Operations of our own for MLX's CPU backend, whose norms, rotations and attention are chains of small ones.
+#pragma once
+
+#include "shim.h"
+
+namespace shim {
+
+// Weight [n, k] in panels of kPanel columns, [panels, k, kPanel]; bfloat16 stays as it is, everything else becomes float32.
+mx::array cpu_pack(const mx::array& weight, mx::Stream s);
+// x [..., k] times a packed weight of n columns, plus bias [n].
+mx::array cpu_linear(const mx::array& x, const mx::array& packed, const std::optional<mx::array>& bias, int n, mx::Stream s);
+// Rows ids of a packed weight of [n, k], float32 [ids, k].
+mx::array cpu_rows(const mx::array& packed, const mx::array& ids, mx::Stream s);
+mx::array cpu_rms_norm(const mx::array& x, const std::optional<mx::array>& weight, float eps, mx::Stream s);
+mx::array cpu_swiglu(const mx::array& gate, const mx::array& up, mx::Stream s);
+// cos and sin of positions [T] over freqs [half], as float32 [T, 2, half].
+mx::array cpu_rope_table(const mx::array& positions, const mx::array& freqs, float scale, mx::Stream s);
+// x [T, H, D], the first 2 * half of each head rotated.
+mx::array cpu_rope(const mx::array& x, const mx::array& table, bool pairs, mx::Stream s);
+// uint32 index of the first maximum of each row.
+mx::array cpu_argmax(const mx::array& x, mx::Stream s);
+// Writes k and v [T, Hkv, D] to the caches and attends. `caches`: k and v tensor [R, Hkv, C, D] of each class in turn; `plan`:
+// int32 rows of [class, row, start, count, offset], one for each stretch of a sequence.
+mx::array cpu_attend(
+    const mx::array& q, const mx::array& k, const mx::array& v, const std::vector<mx::array>& caches, const std::vector<int>& plan,
+    float scale, mx::Stream s);
+
+}  // namespace shim
