@@ -105,6 +105,21 @@ const table = {
   },
 } satisfies OptionTable;
 
+/** What `bench` has besides: it takes all of the server's options for the server that it starts. */
+const benchTable = {
+  url: {
+    value: "URL",
+    accepts: "a URL that begins with http:// or https://",
+    help: "Measure the server there; --model is then a name it knows (default: start one here)",
+    schema: v.optional(v.nullable(v.pipe(text, v.url(), v.regex(/^https?:/))), null),
+  },
+  json: {
+    accepts: "true or false",
+    help: "Print JSON",
+    schema: v.optional(flag, "false"),
+  },
+} satisfies OptionTable;
+
 /** Where models are kept and where they are fetched from. */
 export interface HubSettings {
   /** The Hugging Face cache: holds `models--owner--name` directories. */
@@ -122,10 +137,18 @@ export interface Config extends OptionValues<typeof table> {
   hub: HubSettings;
 }
 
+export interface BenchConfig extends Config, OptionValues<typeof benchTable> {
+  action: "bench";
+}
+
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The one reader of arguments and environment. Throws `StartupError` naming the option, its value and what is accepted. */
-export function parseConfig(argv: readonly string[], env: Environment): Config | { action: "help" | "version" } {
+export function parseConfig(argv: readonly string[], env: Environment): Config | BenchConfig | { action: "help" | "version" } {
+  if (argv[0] === "bench") {
+    const values = parseOptions({ ...table, ...benchTable }, prefix, argv.slice(1), env);
+    return "action" in values ? values : { ...values, action: "bench", hub: readHubSettings(env) };
+  }
   const values = parseOptions(table, prefix, argv, env);
   return "action" in values ? values : { ...values, hub: readHubSettings(env) };
 }
@@ -178,8 +201,13 @@ export function machineMemory(): number {
 export const helpText = `mlx-cb-serve serves a language model on MLX, with continuous batching, to any OpenAI client.
 
 Usage: mlx-cb-serve [--model MODEL] [OPTIONS]
+       mlx-cb-serve bench [--model MODEL | --url URL] [--json] [OPTIONS]
 
 ${describeOptions(table)}
+
+bench measures tokens per second and waiting times with 8 to 64 requests at once:
+
+${describeOptions(benchTable, [])}
 
 Every option can be set in the environment as well: ${flagName("maxBatchSize")} is ${variableName("maxBatchSize", prefix)}, and so on.
 Models are looked for in the Hugging Face cache and downloaded into it: HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT

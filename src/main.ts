@@ -1,14 +1,16 @@
 #!/usr/bin/env bun
 /** The command line: puts the parts together. */
 import { version } from "../package.json" with { type: "json" };
-import { type Config, helpText, parseConfig } from "./config.ts";
+import { describeHeadline, runHeadline } from "./bench/headline.ts";
+import { findTarget } from "./bench/target.ts";
+import { type BenchConfig, type Config, helpText, parseConfig } from "./config.ts";
 import { ServeError } from "./errors.ts";
 import { createApp, type LogLine } from "./http/app.ts";
 import { createProgress } from "./hub/progress.ts";
 import { resolveModel } from "./hub/resolve.ts";
 import { ContinuousBatchingServer } from "./index.ts";
 import { isLoopback, listen, requireAddress, urlOf } from "./listen.ts";
-import { createLog } from "./log.ts";
+import { createLog, type Log } from "./log.ts";
 import { embeddedModelDirectory } from "./models/embedded.ts";
 import { stopOnSignals } from "./shutdown.ts";
 
@@ -18,11 +20,10 @@ process.stderr.on("error", () => {});
 let debug = false;
 try {
   const config = parseConfig(process.argv.slice(2), process.env);
-  if ("action" in config) console.write(config.action === "help" ? helpText : `mlx-cb-serve ${version}\n`);
-  else {
-    debug = config.logLevel === "debug";
-    await serve(config);
-  }
+  debug = "logLevel" in config && config.logLevel === "debug";
+  if (!("action" in config)) await serve(config);
+  else if (config.action === "bench") await bench(config);
+  else console.write(config.action === "help" ? helpText : `mlx-cb-serve ${version}\n`);
 } catch (error) {
   const message = error instanceof Error ? error.message : String(error);
   // Anything but our own errors is a fault of the program: the sentence says how to see more of it.
@@ -32,11 +33,15 @@ try {
   process.exit(1);
 }
 
-async function serve(config: Config): Promise<void> {
-  const log = createLog({ level: config.logLevel, format: config.logFormat, write: (line) => process.stderr.write(line) });
-  const logLine = ({ level, message, ...fields }: LogLine) => log[level](message, fields);
-  await requireAddress(config);
+function logTo(log: Log) {
+  return ({ level, message, ...fields }: LogLine) => log[level](message, fields);
+}
 
+function openLog({ logLevel, logFormat }: Config): Log {
+  return createLog({ level: logLevel, format: logFormat, write: (line) => process.stderr.write(line) });
+}
+
+async function startEngine(config: Config, log: Log): Promise<ContinuousBatchingServer> {
   const progress = createProgress(process.stderr, log);
   const directory =
     config.model === null ? await embeddedModelDirectory() : await resolveModel(config.model, config.hub, progress);
@@ -46,11 +51,17 @@ async function serve(config: Config): Promise<void> {
     maxQueue: config.maxQueue,
     memoryLimit: config.memoryLimit ?? undefined,
     modelId: config.model ?? "tiny-chat",
-    log: logLine,
+    log: logTo(log),
   });
   await engine.load();
+  return engine;
+}
 
-  const app = createApp(engine, { acceptAnyModel: config.acceptAnyModel, apiKeys: config.apiKey, version, log: logLine });
+async function serve(config: Config): Promise<void> {
+  const log = openLog(config);
+  await requireAddress(config);
+  const engine = await startEngine(config, log);
+  const app = createApp(engine, { acceptAnyModel: config.acceptAnyModel, apiKeys: config.apiKey, version, log: logTo(log) });
   const listener = listen(config, app.fetch);
   stopOnSignals({
     listener,
@@ -64,6 +75,25 @@ async function serve(config: Config): Promise<void> {
     log.warn(`anybody who reaches ${config.host}:${listener.port} may use this server: --api-key asks for a key`);
   }
   console.write(describeStart(config, engine.model.id, urlOf({ host: config.host, port: listener.port ?? config.port })));
+}
+
+/** Measures the server at `--url`, or one of its own on a free port. */
+async function bench(config: BenchConfig): Promise<void> {
+  const log = openLog(config);
+  const measure = async (url: string, model: string | null) => {
+    const target = await findTarget(url, model, config.apiKey[0] ?? null);
+    const result = await runHeadline(target, (text) => log.info(text));
+    console.write(config.json ? `${JSON.stringify(result, null, 2)}\n` : describeHeadline(result));
+  };
+  if (config.url !== null) return measure(config.url, config.model);
+
+  const engine = await startEngine(config, log);
+  const address = { host: "127.0.0.1", port: 0 };
+  const listener = listen(address, createApp(engine, { apiKeys: config.apiKey, version }).fetch);
+  await measure(urlOf({ ...address, port: listener.port! }), engine.model.id);
+  await listener.stop(true);
+  await engine.close();
+  process.exit(0);
 }
 
 function describeStart(config: Config, model: string, url: string): string {

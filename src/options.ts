@@ -123,13 +123,18 @@ function editDistance(a: string, b: string): number {
   return rows[a.length]![b.length]!;
 }
 
+const standardRows: [left: string, right: string][] = [
+  ["    --version", "Print the version and exit"],
+  ["-h, --help", "Print this text and exit"],
+];
+
 /** The lines of the help text that describe the options. */
-export function describeOptions(table: OptionTable): string {
+export function describeOptions(table: OptionTable, more = standardRows): string {
   const rows: [left: string, right: string][] = Object.entries(table).map(([key, option]) => [
     `${option.short ? `-${option.short}, ` : "    "}${flagName(key)}${option.value ? ` ${option.value}` : ""}`,
     `${option.help}${option.value && option.schema.default ? ` (default ${option.schema.default})` : ""}`,
   ]);
-  rows.push(["    --version", "Print the version and exit"], ["-h, --help", "Print this text and exit"]);
+  rows.push(...more);
   const width = Math.max(...rows.map(([left]) => left.length)) + 2;
   return rows.map(([left, right]) => `  ${left.padEnd(width)}${right}`).join("\n");
 }

@@ -92,8 +92,10 @@ export class Engine {
     const sequence = new Sequence({ id, request, contextLength, eosTokenIds, seed: randomSeed() });
     const output = new Output(this.#tokenizer, request.stop);
     const cancel = () => this.#cancel(sequence);
-    if (signal?.aborted) sequence.finished = true;
-    else if (sequence.maxLength === sequence.length) output.finish("length", false);
+    if (signal?.aborted) {
+      sequence.finished = true;
+      output.fail(new Unavailable("The request was cancelled."));
+    } else if (sequence.maxLength === sequence.length) output.finish("length", false);
     else {
       this.#scheduler.enqueue(sequence);
       this.#live.set(sequence, output);

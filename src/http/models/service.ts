@@ -34,9 +34,10 @@ function isServed(model: ModelInfo, name: string): boolean {
 }
 
 function unknownModel({ id, aliases }: ModelInfo, name: string): NotFound {
-  const others = aliases.length > 0 ? ` (also as ${aliases.map((alias) => `'${alias}'`).join(", ")})` : "";
+  const others = aliases.filter((alias) => alias !== id).map((alias) => `'${alias}'`);
+  const also = others.length > 0 ? ` (also as ${others.join(", ")})` : "";
   return new NotFound(
-    `The model '${name.slice(0, 200)}' does not exist: this server serves '${id}'${others}.`,
+    `The model '${name.slice(0, 200)}' does not exist: this server serves '${id}'${also}.`,
     "model",
     "model_not_found",
   );

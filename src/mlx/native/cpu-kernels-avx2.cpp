@@ -7,8 +7,9 @@
 #endif
 #define KERNELS kernels_avx2
 #define KERNELS_NAME "avx2"
-#define ROWS 5
-#define LANES_OF_16 1
+#define LANES 8
+#define ROWS 6
+#define VECTORS 2
 #include "cpu-kernels.inc"
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -7,8 +7,9 @@
 #endif
 #define KERNELS kernels_avx512
 #define KERNELS_NAME "avx512"
+#define LANES 16
 #define ROWS 12
-#define LANES_OF_16 2
+#define VECTORS 2
 #include "cpu-kernels.inc"
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -1,6 +1,7 @@
 // The CPU loops for any processor.
 #define KERNELS kernels_generic
 #define KERNELS_NAME "generic"
+#define LANES 4
 #define ROWS 6
-#define LANES_OF_16 1
+#define VECTORS 2
 #include "cpu-kernels.inc"

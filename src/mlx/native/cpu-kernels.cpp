@@ -2,6 +2,8 @@
 #include "cpu-kernels.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <cstring>
 
 namespace shim {
 
@@ -13,13 +15,17 @@ extern const Kernels kernels_avx512;
 
 namespace {
 
+// The best that the processor has, or what MLX_CB_KERNELS names (for tests; one that the processor lacks is ignored).
 const Kernels& choose() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq"))
-    return kernels_avx512;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return kernels_avx2;
+  const char* named = std::getenv("MLX_CB_KERNELS");
+  auto wanted = [&](const char* name) { return named == nullptr || std::strcmp(named, name) == 0; };
+  bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq");
+  bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (avx512 && wanted("avx512")) return kernels_avx512;
+  if (avx2 && wanted("avx2")) return kernels_avx2;
 #endif
   return kernels_generic;
 }
