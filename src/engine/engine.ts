@@ -10,6 +10,7 @@ import type { FinishReason, GeneratedToken, Generation, GenerationChunk, Generat
 import { Scheduler } from "./scheduler.ts";
 import { Sequence } from "./sequence.ts";
 import { Step } from "./step.ts";
+import { StepBudget } from "./step-budget.ts";
 import { Throughput } from "./throughput.ts";
 
 export interface EngineOptions {
@@ -34,6 +35,8 @@ export class Engine {
   readonly #pool: KvPool;
   readonly #scheduler: Scheduler<Sequence>;
   readonly #throughput = new Throughput();
+  readonly #budget: StepBudget;
+  #lastStepEnd = 0;
   readonly #live = new Map<Sequence, Output>();
   /** Submitted and not read: at most two, the older one running. */
   #inFlight: Step[] = [];
@@ -55,6 +58,7 @@ export class Engine {
     const bytesPerToken = cacheBytesPerToken(cacheLayers, loaded.dtype);
     this.#rows = new RowTable({ capacities, bytesPerToken, budgetBytes: options.kvBudgetBytes });
     this.#scheduler = new Scheduler(options, this.#rows);
+    this.#budget = new StepBudget(Math.max(options.maxTokensPerStep, options.maxBatchSize));
     this.#loop = this.#run();
   }
 
@@ -178,7 +182,7 @@ export class Engine {
 
   /** Submits one step, then reads the one before it. */
   async #step(): Promise<void> {
-    const plan = this.#scheduler.plan();
+    const plan = this.#scheduler.plan((decoding, prompts) => this.#budget.prefillLimit(decoding, prompts));
     for (const sequence of plan.exhausted) this.#finish(sequence, "length", false);
     const planned = plan.items.length > 0;
     if (planned) {
@@ -190,17 +194,24 @@ export class Engine {
 
   async #read(): Promise<void> {
     const step = this.#inFlight[0]!;
-    const begun = performance.now();
     try {
       await step.done;
+      this.#time(step);
       for (const { sequence, token } of step.read()) this.#receive(sequence, token);
     } finally {
       // The next step's graph holds the tokens itself.
       this.#inFlight.shift();
       step.free();
     }
+  }
+
+  /** A step runs from its submission, or from the end of the one before it. */
+  #time({ submittedAt, decodeTokens, prefillTokens, sequences }: Step): void {
     const now = performance.now();
-    this.#throughput.add(now, now - begun, step.sequences.length);
+    const ms = now - Math.max(submittedAt, this.#lastStepEnd);
+    this.#lastStepEnd = now;
+    this.#throughput.add(now, ms, sequences.length);
+    this.#budget.record({ decodeTokens, prefillTokens, ms });
   }
 
   #receive(sequence: Sequence, token: GeneratedToken): void {

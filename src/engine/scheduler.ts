@@ -88,13 +88,19 @@ export class Scheduler<T extends Schedulable> {
     this.#rows.remove(sequence.id);
   }
 
-  /** The next step; the sequences in it are moved on as if it had run. */
-  plan(): Plan<T> {
+  /**
+   * The next step; the sequences in it are moved on as if it had run. `prefillLimit` says how many prompt tokens may go
+   * beside a number of decoding rows, when so many sequences have prompts to compute.
+   */
+  plan(prefillLimit: (decoding: number, prompts: number) => number = () => Number.POSITIVE_INFINITY): Plan<T> {
     const plan: Plan<T> = { items: [], preempted: [], exhausted: [] };
-    let budget = this.#options.maxTokensPerStep;
-    budget -= this.#planDecoding(plan);
+    const decoding = this.#planDecoding(plan);
     this.#admit(plan);
-    this.#planPrefill(plan, budget);
+    const prompts = this.#openPrompts(plan);
+    if (prompts.length > 0) {
+      const limit = prefillLimit(decoding, prompts.length + this.#waiting.length);
+      this.#planPrefill(plan, prompts, Math.min(this.#options.maxTokensPerStep - decoding, limit));
+    }
     for (const { sequence, count, sample } of plan.items) {
       sequence.computed += count;
       this.#rows.advance(sequence.id, sequence.computed);
@@ -158,9 +164,8 @@ export class Scheduler<T extends Schedulable> {
   }
 
   /** Shortest remainder first, so that a short prompt never waits for a long one; the oldest always gets a quarter. */
-  #planPrefill(plan: Plan<T>, budget: number): void {
-    const open = this.#running.filter((s) => this.#remaining(s) > 0 && !plan.items.some((item) => item.sequence === s));
-    if (open.length === 0 || budget <= 0) return;
+  #planPrefill(plan: Plan<T>, open: readonly T[], budget: number): void {
+    if (budget <= 0) return;
     const oldest = open[0]!;
     const reserved = Math.min(this.#remaining(oldest), Math.max(1, Math.floor(budget / 4)));
     let left = budget - reserved;
@@ -173,6 +178,12 @@ export class Scheduler<T extends Schedulable> {
       left -= more;
     }
     for (const [sequence, count] of counts) if (count > 0) this.#add(plan, sequence, count);
+  }
+
+  /** Admitted sequences with tokens to compute that are not in the plan, in the order of admission. */
+  #openPrompts(plan: Plan<T>): T[] {
+    const planned = new Set(plan.items.map((item) => item.sequence));
+    return this.#running.filter((sequence) => this.#remaining(sequence) > 0 && !planned.has(sequence));
   }
 
   /** Tokens to compute before the next one can be sampled; 0 for a sequence that wants no more. */

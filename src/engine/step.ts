@@ -25,16 +25,21 @@ interface Sampling {
 export class Step {
   /** Sequences that were sampled, in the order of the tokens. */
   readonly sequences: readonly Sequence[];
-  /** Tokens computed: prefill and decode together. */
-  readonly tokenCount: number;
+  /** Tokens computed for rows that decode, and for prompts. */
+  readonly decodeTokens: number;
+  readonly prefillTokens: number;
+  readonly submittedAt = performance.now();
   readonly done: Promise<void>;
   /** int32 [sequences]; null when the step only prefilled. Freed by `free`. */
   readonly tokens: MxArray | null;
   readonly #logprobs: SampledLogprobs | null;
 
-  private constructor(parts: Pick<Step, "sequences" | "tokenCount" | "done" | "tokens"> & { logprobs: SampledLogprobs | null }) {
+  private constructor(
+    parts: Pick<Step, "sequences" | "decodeTokens" | "prefillTokens" | "done" | "tokens"> & { logprobs: SampledLogprobs | null },
+  ) {
     this.sequences = parts.sequences;
-    this.tokenCount = parts.tokenCount;
+    this.decodeTokens = parts.decodeTokens;
+    this.prefillTokens = parts.prefillTokens;
     this.done = parts.done;
     this.tokens = parts.tokens;
     this.#logprobs = parts.logprobs;
@@ -77,7 +82,9 @@ export class Step {
     result.sequences.forEach((sequence, row) => {
       sequence.pending = row;
     });
-    return new Step({ ...result, tokenCount: items.reduce((sum, { count }) => sum + count, 0), done });
+    const total = items.reduce((sum, { count }) => sum + count, 0);
+    const decodeTokens = items.filter(({ count, sample }) => sample && count === 1).length;
+    return new Step({ ...result, decodeTokens, prefillTokens: total - decodeTokens, done });
   }
 
   /** The sampled tokens, once `done` has settled. */

@@ -1,0 +1,68 @@
+/** How many prompt tokens may share a step with decoding rows, so that nobody's stream stalls. Pure; times in milliseconds. */
+
+/** A step with a prompt in it may take this many times as long as one without. */
+const STRETCH = 2.5;
+/** Progress that a prompt always makes. */
+const LEAST = 16;
+/** After so many steps in a row with a prompt in them, one without shows anew what decoding alone takes. */
+const STEPS_BETWEEN_PROBES = 64;
+const WEIGHT = 0.2;
+
+export interface StepTiming {
+  decodeTokens: number;
+  prefillTokens: number;
+  ms: number;
+}
+
+export class StepBudget {
+  readonly #most: number;
+  /** Of steps that only decode, and how many rows those had. */
+  #decodeMs: number | null = null;
+  #decodeRows = 0;
+  /** What one token more in a step costs. */
+  #msPerToken: number | null = null;
+  #sinceProbe = 0;
+
+  /** `most`: tokens of a step at most. */
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  /** Prompt tokens for the next step, beside `decoding` rows; `prompts` sequences still wait for their first token. */
+  prefillLimit(decoding: number, prompts: number): number {
+    const free = Math.max(0, this.#most - decoding);
+    if (decoding === 0) return free;
+    if (this.#decodeMs === null || this.#sinceProbe >= STEPS_BETWEEN_PROBES) {
+      // Decoding has not been measured by itself yet, or long ago.
+      this.#sinceProbe = 0;
+      return 0;
+    }
+    this.#sinceProbe++;
+    if (this.#msPerToken === null) return Math.min(free, LEAST);
+    // A few streams do not hold up a crowd that has nothing yet.
+    const crowd = Math.max(1, prompts / decoding);
+    const alone = Math.max(this.#decodeMs / 2, this.#decodeMs + (decoding - this.#decodeRows) * this.#msPerToken);
+    const fitting = Math.floor((alone * (STRETCH - 1) * crowd) / this.#msPerToken);
+    return Math.min(free, Math.max(LEAST, fitting));
+  }
+
+  /** What a step took, from the end of the one before it. */
+  record({ decodeTokens, prefillTokens, ms }: StepTiming): void {
+    if (prefillTokens === 0) {
+      this.#decodeMs = decodeTokens === this.#decodeRows ? blend(this.#decodeMs, ms) : ms;
+      this.#decodeRows = decodeTokens;
+      this.#sinceProbe = 0;
+      return;
+    }
+    // Beyond the rows that were measured alone, every token counts the same.
+    const known = decodeTokens === 0 || this.#decodeMs === null ? 0 : this.#decodeMs;
+    const more = Math.max(1, prefillTokens + decodeTokens - (known > 0 ? this.#decodeRows : 0));
+    this.#msPerToken = blend(this.#msPerToken, Math.max(ms - known, ms / 20) / more);
+  }
+}
+
+/** Running mean; one sample moves it up by a factor of two at most, as a hiccup of the machine is not the model's speed. */
+function blend(mean: number | null, sample: number): number {
+  if (mean === null) return sample;
+  return mean + WEIGHT * (Math.min(sample, 2 * mean) - mean);
+}

@@ -1,0 +1,49 @@
+import { describe, expect, test } from "bun:test";
+import { StepBudget } from "../../src/engine/step-budget.ts";
+
+/** A machine on which decoding takes 8 ms a step and a prompt token 0.3 ms. */
+function run(budget: StepBudget, decoding: number, prefill: number): void {
+  budget.record({ decodeTokens: decoding, prefillTokens: prefill, ms: (decoding > 0 ? 8 : 0) + prefill * 0.3 });
+}
+
+describe("StepBudget", () => {
+  test("a prompt alone gets the whole step", () => {
+    expect(new StepBudget(256).prefillLimit(0, 1)).toBe(256);
+  });
+
+  test("beside decoding rows a step takes at most 2.5 times as long as without the prompt", () => {
+    const budget = new StepBudget(256);
+    for (let i = 0; i < 20; i++) run(budget, 16, 0);
+    for (let i = 0; i < 50; i++) run(budget, 16, budget.prefillLimit(16, 1));
+    const limit = budget.prefillLimit(16, 1) || budget.prefillLimit(16, 1);
+    expect(limit * 0.3).toBeGreaterThan(6);
+    expect(limit * 0.3).toBeLessThanOrEqual(12);
+  });
+
+  test("many who wait for their first token are not held up by a few who decode", () => {
+    const budget = new StepBudget(256);
+    for (let i = 0; i < 20; i++) run(budget, 2, 0);
+    for (let i = 0; i < 20; i++) run(budget, 2, 40);
+    expect(budget.prefillLimit(2, 62)).toBe(254);
+  });
+
+  test("decoding is measured by itself first and now and then, and prompts always make progress", () => {
+    const budget = new StepBudget(256);
+    expect(budget.prefillLimit(4, 1)).toBe(0);
+    run(budget, 4, 0);
+    const limits = Array.from({ length: 200 }, () => budget.prefillLimit(4, 1));
+    expect(limits.filter((limit) => limit === 0).length).toBe(3);
+    // A machine so slow that nothing fits.
+    for (let i = 0; i < 50; i++) budget.record({ decodeTokens: 4, prefillTokens: 16, ms: 10_000 });
+    expect(Math.max(budget.prefillLimit(4, 1), budget.prefillLimit(4, 1))).toBe(16);
+  });
+
+  test("one slow step does not change the picture", () => {
+    const budget = new StepBudget(256);
+    for (let i = 0; i < 20; i++) run(budget, 16, 0);
+    for (let i = 0; i < 20; i++) run(budget, 16, 40);
+    const before = budget.prefillLimit(16, 1);
+    budget.record({ decodeTokens: 16, prefillTokens: 40, ms: 60_000 });
+    expect(budget.prefillLimit(16, 1)).toBeGreaterThan(before * 0.7);
+  });
+});
