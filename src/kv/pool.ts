@@ -87,6 +87,8 @@ export class KvPool {
       if (!tensor || kept === 0) return new InPlaceTensor(empty);
       const stop = [kept, kvHeads, capacity, headDim];
       const content = mx.slice(tensor.array, [0, 0, 0, 0], stop);
+      // An update of the whole would be the slice itself: a view of the old buffer, which would stay.
+      if (kept === rows) return new InPlaceTensor(mx.clone(content));
       return new InPlaceTensor(mx.sliceUpdate(empty, content, [0, 0, 0, 0], stop));
     };
     this.#tensors[sizeClass] =

@@ -202,6 +202,21 @@ export const OPS = {
     cpp: "cpu_rows(packed, ids, S)",
     doc: "Rows of a packed matrix, float32 [ids, k]",
   },
+  cpu_quantized_pack: {
+    args: { weight: "array", scales: "array", biases: "array", k: "int", group: "int", bits: "int" },
+    cpp: "cpu_quantized_pack(weight, scales, biases, k, group, bits, S)",
+    doc: "An affine-quantized matrix [n, k] in the layout that cpuQuantizedLinear reads",
+  },
+  cpu_quantized_linear: {
+    args: { x: "array", packed: "array", bias: "array?", n: "int", group: "int", bits: "int" },
+    cpp: "cpu_quantized_linear(x, packed, bias, n, group, bits, S)",
+    doc: "x [..., k] times a packed quantized matrix of n rows, plus bias [n]",
+  },
+  cpu_quantized_rows: {
+    args: { packed: "array", ids: "array", k: "int", group: "int", bits: "int" },
+    cpp: "cpu_quantized_rows(packed, ids, k, group, bits, S)",
+    doc: "Rows of a packed quantized matrix, float32 [ids, k]",
+  },
   cpu_rms_norm: {
     args: { x: "array", weight: "array?", eps: "float" },
     cpp: "cpu_rms_norm(x, weight, eps, S)",

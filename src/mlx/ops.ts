@@ -370,6 +370,35 @@ export function cpuRows(packed: MxArray, ids: MxArray): MxArray {
   return checked(ffi.op_cpu_rows(packed, ids));
 }
 
+/** An affine-quantized matrix [n, k] in the layout that cpuQuantizedLinear reads. */
+export function cpuQuantizedPack(
+  weight: MxArray,
+  scales: MxArray,
+  biases: MxArray,
+  k: number,
+  group: number,
+  bits: number,
+): MxArray {
+  return checked(ffi.op_cpu_quantized_pack(weight, scales, biases, k, group, bits));
+}
+
+/** x [..., k] times a packed quantized matrix of n rows, plus bias [n]. */
+export function cpuQuantizedLinear(
+  x: MxArray,
+  packed: MxArray,
+  bias: MxArray | null,
+  n: number,
+  group: number,
+  bits: number,
+): MxArray {
+  return checked(ffi.op_cpu_quantized_linear(x, packed, bias, n, group, bits));
+}
+
+/** Rows of a packed quantized matrix, float32 [ids, k]. */
+export function cpuQuantizedRows(packed: MxArray, ids: MxArray, k: number, group: number, bits: number): MxArray {
+  return checked(ffi.op_cpu_quantized_rows(packed, ids, k, group, bits));
+}
+
 /** x / rms(x) * weight over the last axis. */
 export function cpuRmsNorm(x: MxArray, weight: MxArray | null, eps: number): MxArray {
   return checked(ffi.op_cpu_rms_norm(x, weight, eps));

@@ -3,8 +3,21 @@ import { byteLengthOf, evaluate, fromFile, keep, release, scope } from "../mlx/a
 import { DTYPES, type Dtype } from "../mlx/dtype.ts";
 import type { MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
-import { DenseEmbedding, type Embedding, PackedEmbedding, QuantizedEmbedding } from "../nn/embedding.ts";
-import { DenseLinear, type Linear, PackedLinear, QuantizedLinear, type QuantizedWeight } from "../nn/linear.ts";
+import {
+  DenseEmbedding,
+  type Embedding,
+  PackedEmbedding,
+  PackedQuantizedEmbedding,
+  QuantizedEmbedding,
+} from "../nn/embedding.ts";
+import {
+  DenseLinear,
+  type Linear,
+  PackedLinear,
+  PackedQuantizedLinear,
+  QuantizedLinear,
+  type QuantizedWeight,
+} from "../nn/linear.ts";
 import { RmsNorm } from "../nn/norm.ts";
 import { Parameter } from "../nn/parameter.ts";
 import { modeNumber, type Quantization } from "../nn/quantization.ts";
@@ -16,7 +29,7 @@ import type { TensorInfo } from "./safetensors.ts";
 export interface WeightOptions {
   /** Floating-point tensors become this; null keeps the checkpoint's own. */
   dtype: Dtype | null;
-  /** Quantized matrices become dense while loading, and all are laid out for our CPU primitives. */
+  /** Matrices are laid out for our CPU primitives. */
   packed: boolean;
 }
 
@@ -62,14 +75,8 @@ export class Weights {
     if (quantization && !this.#options.packed) {
       return new QuantizedLinear(this.#quantizedWeight(prefix, inDim, outDim, quantization), biasParameter);
     }
+    if (this.#options.packed) return this.#packedLinear(prefix, inDim, outDim, quantization, biasParameter);
     const read = this.#denseReader(prefix, inDim, outDim, quantization);
-    if (this.#options.packed) {
-      return new PackedLinear(
-        this.#declare(`${prefix}.weight`, () => mx.cpuPack(read())),
-        biasParameter,
-        outDim,
-      );
-    }
     return new DenseLinear(
       this.#declare(`${prefix}.weight`, () => mx.transpose(read(), [1, 0])),
       biasParameter,
@@ -81,12 +88,8 @@ export class Weights {
     if (quantization && !this.#options.packed) {
       return new QuantizedEmbedding(this.#quantizedWeight(prefix, dim, rows, quantization), this.activationDtype());
     }
+    if (this.#options.packed) return this.#packedEmbedding(prefix, rows, dim, quantization);
     const read = this.#denseReader(prefix, dim, rows, quantization);
-    if (this.#options.packed)
-      return new PackedEmbedding(
-        this.#declare(`${prefix}.weight`, () => mx.cpuPack(read())),
-        rows,
-      );
     return new DenseEmbedding(this.#declare(`${prefix}.weight`, read));
   }
 
@@ -161,6 +164,40 @@ export class Weights {
     };
   }
 
+  #packedLinear(
+    prefix: string,
+    inDim: number,
+    outDim: number,
+    quantization: Quantization | null,
+    bias: Parameter | null,
+  ): Linear {
+    if (quantization?.mode === "affine") {
+      return new PackedQuantizedLinear(this.#packedQuantized(prefix, inDim, outDim, quantization), bias, outDim, quantization);
+    }
+    return new PackedLinear(this.#packedDense(prefix, inDim, outDim, quantization), bias, outDim);
+  }
+
+  #packedEmbedding(prefix: string, rows: number, dim: number, quantization: Quantization | null): Embedding {
+    if (quantization?.mode === "affine") {
+      return new PackedQuantizedEmbedding(this.#packedQuantized(prefix, dim, rows, quantization), rows, dim, quantization);
+    }
+    return new PackedEmbedding(this.#packedDense(prefix, dim, rows, quantization), rows);
+  }
+
+  #packedDense(prefix: string, inDim: number, outDim: number, quantization: Quantization | null): Parameter {
+    const read = this.#denseReader(prefix, inDim, outDim, quantization);
+    return this.#declare(`${prefix}.weight`, () => mx.cpuPack(read()));
+  }
+
+  #packedQuantized(prefix: string, inDim: number, outDim: number, quantization: Quantization): Parameter {
+    this.#expectQuantized(prefix, inDim, outDim, quantization);
+    const { groupSize, bits } = quantization;
+    return this.#declare(`${prefix}.weight`, () => {
+      const part = (name: string) => this.#read(`${prefix}.${name}`);
+      return mx.cpuQuantizedPack(part("weight"), part("scales"), part("biases"), inDim, groupSize, bits);
+    });
+  }
+
   /** Reads [outDim, inDim], dequantized where it is stored quantized. */
   #denseReader(prefix: string, inDim: number, outDim: number, quantization: Quantization | null): () => MxArray {
     const name = `${prefix}.weight`;
@@ -174,7 +211,8 @@ export class Weights {
     return () => {
       const scales = this.#read(`${prefix}.scales`);
       const biases = mode === "affine" ? this.#read(`${prefix}.biases`) : null;
-      const dtype = this.activationDtype();
+      // The floating-point modes have so few digits that bfloat16 holds them exactly.
+      const dtype = mode === "affine" ? this.activationDtype() : DTYPES.bfloat16;
       return mx.dequantize(this.#read(name), scales, biases, groupSize, bits, modeNumber(quantization), dtype);
     };
   }

@@ -4,7 +4,7 @@ import type { MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
 import { type QuantizedWeight, quantizedMatmul } from "./linear.ts";
 import type { Parameter } from "./parameter.ts";
-import { modeNumber } from "./quantization.ts";
+import { modeNumber, type Quantization } from "./quantization.ts";
 
 export interface Embedding {
   /** ids int32 [T] to [T, dim] */
@@ -45,6 +45,30 @@ export class PackedEmbedding implements Embedding {
 
   asLinear(x: MxArray): MxArray {
     return mx.cpuLinear(x, this.#packed.array, null, this.#rows);
+  }
+}
+
+export class PackedQuantizedEmbedding implements Embedding {
+  readonly #packed: Parameter;
+  readonly #rows: number;
+  readonly #dim: number;
+  readonly #quantization: Quantization;
+
+  constructor(packed: Parameter, rows: number, dim: number, quantization: Quantization) {
+    this.#packed = packed;
+    this.#rows = rows;
+    this.#dim = dim;
+    this.#quantization = quantization;
+  }
+
+  forward(ids: MxArray): MxArray {
+    const { groupSize, bits } = this.#quantization;
+    return mx.cpuQuantizedRows(this.#packed.array, ids, this.#dim, groupSize, bits);
+  }
+
+  asLinear(x: MxArray): MxArray {
+    const { groupSize, bits } = this.#quantization;
+    return mx.cpuQuantizedLinear(x, this.#packed.array, null, this.#rows, groupSize, bits);
   }
 }
 

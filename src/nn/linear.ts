@@ -42,6 +42,26 @@ export class PackedLinear implements Linear {
   }
 }
 
+/** An affine-quantized weight in the layout of our CPU primitive. */
+export class PackedQuantizedLinear implements Linear {
+  readonly #packed: Parameter;
+  readonly #bias: Parameter | null;
+  readonly #outDim: number;
+  readonly #quantization: Quantization;
+
+  constructor(packed: Parameter, bias: Parameter | null, outDim: number, quantization: Quantization) {
+    this.#packed = packed;
+    this.#bias = bias;
+    this.#outDim = outDim;
+    this.#quantization = quantization;
+  }
+
+  forward(x: MxArray): MxArray {
+    const { groupSize, bits } = this.#quantization;
+    return mx.cpuQuantizedLinear(x, this.#packed.array, this.#bias?.array ?? null, this.#outDim, groupSize, bits);
+  }
+}
+
 /** The quantized weight with its scales and, in affine mode, offsets. */
 export interface QuantizedWeight {
   weight: Parameter;

@@ -14,6 +14,17 @@ constexpr int kQueryRows = 64;
 // How the elements of a packed weight are stored.
 enum class WeightKind : int { f32 = 0, bf16 = 1 };
 
+// A quantized panel is a row of groups; each has kPanel scales and kPanel offsets (float32), then the levels of its inputs:
+// 16 bytes each with 4 bits (column c in the low half of byte c, column c + 16 in the high half), 32 bytes with 8 bits.
+struct QuantizedLayout {
+  int64_t k;
+  int group;
+  int bits;  // 4 or 8
+  int64_t input_bytes() const { return kPanel * bits / 8; }
+  int64_t group_bytes() const { return 2 * kPanel * 4 + group * input_bytes(); }
+  int64_t panel_bytes() const { return k / group * group_bytes(); }
+};
+
 // Attention of one sequence's tokens over one cache row, for the query heads that share a key-value head.
 struct AttentionTask {
   const float* q;       // [tokens][heads][dim], at the first head of the group
@@ -34,6 +45,9 @@ struct Kernels {
   // y[m][n] = sum_k x[m][k] w[n][k] (+ bias[n]) for the panels [first, last) of n columns in all.
   void (*linear)(const float* x, int64_t rows, int64_t k, const void* packed, WeightKind kind, const float* bias, float* y,
                  int64_t n, int64_t first_panel, int64_t last_panel);
+  // The same with quantized panels.
+  void (*quantized)(const float* x, int64_t rows, const QuantizedLayout& layout, const uint8_t* packed, const float* bias, float* y,
+                    int64_t n, int64_t first_panel, int64_t last_panel);
   void (*rms_norm)(const float* x, const float* weight, float eps, float* y, int64_t rows, int64_t n);
   // silu(gate) * up
   void (*swiglu)(const float* gate, const float* up, float* y, int64_t n);

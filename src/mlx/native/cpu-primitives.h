@@ -11,6 +11,12 @@ mx::array cpu_pack(const mx::array& weight, mx::Stream s);
 mx::array cpu_linear(const mx::array& x, const mx::array& packed, const std::optional<mx::array>& bias, int n, mx::Stream s);
 // Rows ids of a packed weight of [n, k], float32 [ids, k].
 mx::array cpu_rows(const mx::array& packed, const mx::array& ids, mx::Stream s);
+// An affine-quantized matrix [n, k] of 2 to 8 bits in panels; levels of up to 4 bits are stored in 4, others in 8.
+mx::array cpu_quantized_pack(
+    const mx::array& weight, const mx::array& scales, const mx::array& biases, int k, int group, int bits, mx::Stream s);
+mx::array cpu_quantized_linear(
+    const mx::array& x, const mx::array& packed, const std::optional<mx::array>& bias, int n, int group, int bits, mx::Stream s);
+mx::array cpu_quantized_rows(const mx::array& packed, const mx::array& ids, int k, int group, int bits, mx::Stream s);
 mx::array cpu_rms_norm(const mx::array& x, const std::optional<mx::array>& weight, float eps, mx::Stream s);
 mx::array cpu_swiglu(const mx::array& gate, const mx::array& up, mx::Stream s);
 // cos and sin of positions [T] over freqs [half], as float32 [T, 2, half].

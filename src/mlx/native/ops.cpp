@@ -537,6 +537,32 @@ SHIM_EXPORT Handle op_cpu_rows(Handle packed_, Handle ids_) {
   });
 }
 
+SHIM_EXPORT Handle op_cpu_quantized_pack(Handle weight_, Handle scales_, Handle biases_, int32_t k, int32_t group, int32_t bits) {
+  return guard([&]() -> Handle {
+    const mx::array& weight = array_at(weight_);
+    const mx::array& scales = array_at(scales_);
+    const mx::array& biases = array_at(biases_);
+    return hold(cpu_quantized_pack(weight, scales, biases, k, group, bits, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_quantized_linear(Handle x_, Handle packed_, Handle bias_, int32_t n, int32_t group, int32_t bits) {
+  return guard([&]() -> Handle {
+    const mx::array& x = array_at(x_);
+    const mx::array& packed = array_at(packed_);
+    std::optional<mx::array> bias = optional_at(bias_);
+    return hold(cpu_quantized_linear(x, packed, bias, n, group, bits, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_quantized_rows(Handle packed_, Handle ids_, int32_t k, int32_t group, int32_t bits) {
+  return guard([&]() -> Handle {
+    const mx::array& packed = array_at(packed_);
+    const mx::array& ids = array_at(ids_);
+    return hold(cpu_quantized_rows(packed, ids, k, group, bits, S));
+  });
+}
+
 SHIM_EXPORT Handle op_cpu_rms_norm(Handle x_, Handle weight_, double eps_) {
   return guard([&]() -> Handle {
     const mx::array& x = array_at(x_);
