@@ -113,6 +113,11 @@ const benchTable = {
     help: "Measure the server there; --model is then a name it knows (default: start one here)",
     schema: v.optional(v.nullable(v.pipe(text, v.url(), v.regex(/^https?:/))), null),
   },
+  quick: {
+    accepts: "true or false",
+    help: "A tenth of the tokens: a first look, not to be compared with",
+    schema: v.optional(flag, "false"),
+  },
   json: {
     accepts: "true or false",
     help: "Print JSON",
@@ -201,7 +206,7 @@ export function machineMemory(): number {
 export const helpText = `mlx-cb-serve serves a language model on MLX, with continuous batching, to any OpenAI client.
 
 Usage: mlx-cb-serve [--model MODEL] [OPTIONS]
-       mlx-cb-serve bench [--model MODEL | --url URL] [--json] [OPTIONS]
+       mlx-cb-serve bench [--model MODEL | --url URL] [--quick] [--json] [OPTIONS]
 
 ${describeOptions(table)}
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bun
 /** The command line: puts the parts together. */
 import { version } from "../package.json" with { type: "json" };
-import { describeHeadline, runHeadline } from "./bench/headline.ts";
+import { describeHeadline, headlineSizes, quickSizes, runHeadline } from "./bench/headline.ts";
 import { findTarget } from "./bench/target.ts";
 import { type BenchConfig, type Config, helpText, parseConfig } from "./config.ts";
 import { ServeError } from "./errors.ts";
@@ -82,7 +82,7 @@ async function bench(config: BenchConfig): Promise<void> {
   const log = openLog(config);
   const measure = async (url: string, model: string | null) => {
     const target = await findTarget(url, model, config.apiKey[0] ?? null);
-    const result = await runHeadline(target, (text) => log.info(text));
+    const result = await runHeadline(target, config.quick ? quickSizes : headlineSizes, (text) => log.info(text));
     console.write(config.json ? `${JSON.stringify(result, null, 2)}\n` : describeHeadline(result));
   };
   if (config.url !== null) return measure(config.url, config.model);

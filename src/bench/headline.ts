@@ -27,6 +27,12 @@ export const headlineSizes: HeadlineSizes = {
   warmup: { streams: 8, tokens: 16 },
 };
 
+export const quickSizes: HeadlineSizes = {
+  loads: headlineSizes.loads.map(({ streams, tokens }) => ({ streams, tokens: tokens / 10 })),
+  mixed: { count: 4, longTokens: 40, shortTokens: 4 },
+  warmup: { streams: 4, tokens: 4 },
+};
+
 export interface LoadResult extends Load {
   figures: Figures;
 }
@@ -43,11 +49,7 @@ export interface Headline {
 }
 
 /** Runs the loads one after the other. `onProgress` says what begins. Throws `StartupError` when a request fails. */
-export async function runHeadline(
-  target: Target,
-  onProgress: (text: string) => void,
-  sizes: HeadlineSizes = headlineSizes,
-): Promise<Headline> {
+export async function runHeadline(target: Target, sizes: HeadlineSizes, onProgress: (text: string) => void): Promise<Headline> {
   const nextPrompt = createPrompts(Date.now());
   const run = async ({ streams, tokens }: Load) =>
     requireAnswers(
