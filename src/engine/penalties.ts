@@ -1,5 +1,5 @@
 /** Bias and penalties of rows: sparse edits of the logits, all rows in one graph. */
-import { floats, ints } from "../mlx/array.ts";
+import { dimension, floats, ints } from "../mlx/array.ts";
 import type { MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
 import type { SamplingParams } from "./request.ts";
@@ -28,7 +28,8 @@ interface Edit {
   count: number;
 }
 
-function editsOf({ sampling, prompt, output, pending, banned }: PenaltyRow): Map<number, Edit> {
+/** By token id; ids outside of the vocabulary, which requests may name, have nothing to edit. */
+function editsOf({ sampling, prompt, output, pending, banned }: PenaltyRow, vocab: number): Map<number, Edit> {
   const edits = new Map<number, Edit>();
   const at = (id: number): Edit => {
     let edit = edits.get(id);
@@ -50,12 +51,14 @@ function editsOf({ sampling, prompt, output, pending, banned }: PenaltyRow): Map
     for (let i = 0; i < output.length; i++) at(output[i]!).count++;
   }
   for (const id of banned) at(id).bias = Number.NEGATIVE_INFINITY;
+  for (const id of edits.keys()) if (id < 0 || id >= vocab) edits.delete(id);
   return edits;
 }
 
 /** logits float32 [n, vocab] of exactly these rows; returns them edited. `previous` holds the pending tokens. */
 export function applyPenalties(logits: MxArray, rows: readonly PenaltyRow[], previous: MxArray | null): MxArray {
-  const edits = rows.map(editsOf);
+  const vocab = dimension(logits, 1);
+  const edits = rows.map((row) => editsOf(row, vocab));
   const width = Math.max(1, ...edits.map((map) => map.size));
   const ids = new Int32Array(rows.length * width);
   // Padding repeats the row's first entry, which writes the same value twice, and matches no pending token.

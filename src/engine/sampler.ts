@@ -5,7 +5,7 @@
 import { floats, ints } from "../mlx/array.ts";
 import { DTYPES } from "../mlx/dtype.ts";
 import { argmax } from "../mlx/fast.ts";
-import type { MxArray } from "../mlx/ffi.ts";
+import { currentDevice, type MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
 import { applyPenalties, hasPenalty, type PenaltyRow } from "./penalties.ts";
 import { uniform } from "./random.ts";
@@ -36,6 +36,9 @@ export interface SampledLogprobs {
   topLogprobs: MxArray | null;
 }
 
+/** A lower temperature is greedy: dividing by it would leave float32's range. */
+const COLDEST = 1e-5;
+
 /** logits [n, vocab] in any floating-point type, one row of `rows` each. `previous`: tokens of the step before. */
 export function sample(logits: MxArray, rows: readonly SamplerRow[], previous: MxArray | null, vocab: number): Sampled {
   const raw = mx.astype(logits, DTYPES.float32);
@@ -47,7 +50,7 @@ export function sample(logits: MxArray, rows: readonly SamplerRow[], previous: M
       previous,
     ),
   );
-  const random = indicesOf(rows, ({ sampling }) => sampling.temperature > 0 && sampling.topK !== 1);
+  const random = indicesOf(rows, ({ sampling }) => sampling.temperature >= COLDEST && sampling.topK !== 1);
   let tokens = mx.astype(argmax(scores), DTYPES.int32);
   if (random.length > 0) {
     const drawn = draw(
@@ -87,6 +90,20 @@ function column(rows: readonly SamplerRow[], value: (row: SamplerRow) => number)
 
 /** Inverse transform over the vocabulary in order of ids: one uniform number per row. int32 [n]. */
 function draw(scores: MxArray, rows: readonly SamplerRow[], vocab: number): MxArray {
+  if (currentDevice() === "cpu") return mx.astype(mx.cpuSample(scores, samplingTable(rows)), DTYPES.int32);
+  return drawByGraph(scores, rows, vocab);
+}
+
+/** What our CPU primitive takes, [n, 5]. */
+export function samplingTable(rows: readonly SamplerRow[]): MxArray {
+  const columns = rows.flatMap(({ sampling: { temperature, topP, topK, minP }, seed, position }) => {
+    return [temperature, topP, topK, minP, uniform(seed, position)];
+  });
+  return floats(columns, [rows.length, 5]);
+}
+
+/** The same as a graph of MLX's operations. */
+function drawByGraph(scores: MxArray, rows: readonly SamplerRow[], vocab: number): MxArray {
   const probs = filteredProbs(scores, rows, vocab);
   const running = mx.cumsum(probs, -1);
   const total = mx.slice(running, [0, vocab - 1], [rows.length, vocab]);

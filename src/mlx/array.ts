@@ -152,3 +152,8 @@ export function readFloats(a: MxArray): Float32Array {
 export function readInts(a: MxArray): Int32Array {
   return read(a, DTYPES.int32, (n) => new Int32Array(n));
 }
+
+/** Contents of a computed uint32 array, row-major. */
+export function readUints(a: MxArray): Uint32Array {
+  return read(a, DTYPES.uint32, (n) => new Uint32Array(n));
+}

@@ -64,12 +64,18 @@ export function generateCpp(): string {
   return `// Written by generate.ts from op-table.ts.\n#include "cpu-primitives.h"\n#include "shim.h"\n\nnamespace shim {\n\nextern "C" {\n\n${functions.join("\n\n")}\n\n}\n\n}  // namespace shim\n`;
 }
 
+/** As Biome formats it. */
+function head(name: string, params: readonly string[]): string {
+  const line = `export function ${name}(${params.join(", ")}): MxArray {`;
+  return line.length <= 130 ? line : `export function ${name}(\n${params.map((param) => `  ${param},\n`).join("")}): MxArray {`;
+}
+
 export function generateTypeScript(): string {
   const functions = ops.map(([name, op]) => {
     const args = Object.entries(op.args);
-    const params = args.map(([n, kind]) => `${n}: ${TS_TYPES[kind]}`).join(", ");
+    const params = args.map(([n, kind]) => `${n}: ${TS_TYPES[kind]}`);
     const values = args.map(([n, kind]) => TS_VALUES[kind](n)).join(", ");
-    return `/** ${op.doc}. */\nexport function ${camel(name)}(${params}): MxArray {\n  return checked(ffi.op_${name}(${values}));\n}`;
+    return `/** ${op.doc}. */\n${head(camel(name), params)}\n  return checked(ffi.op_${name}(${values}));\n}`;
   });
   return [
     "// Written by generate.ts from op-table.ts.",

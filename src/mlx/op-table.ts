@@ -234,6 +234,11 @@ export const OPS = {
     doc: "x [T, H, D] rotated by the table's angles",
   },
   cpu_argmax: { args: { x: "array" }, cpp: "cpu_argmax(x, S)", doc: "uint32 index of the first maximum of each row of [n, m]" },
+  cpu_sample: {
+    args: { scores: "array", params: "array" },
+    cpp: "cpu_sample(scores, params, S)",
+    doc: "uint32 [n] drawn from scores [n, m]; params [n, 5]: temperature, top_p, top_k, min_p, uniform number",
+  },
   cpu_attend: {
     args: { q: "array", k: "array", v: "array", caches: "arrays", plan: "ints", scale: "float" },
     cpp: "cpu_attend(q, k, v, caches, plan, scale, S)",

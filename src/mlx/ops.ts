@@ -424,6 +424,11 @@ export function cpuArgmax(x: MxArray): MxArray {
   return checked(ffi.op_cpu_argmax(x));
 }
 
+/** uint32 [n] drawn from scores [n, m]; params [n, 5]: temperature, top_p, top_k, min_p, uniform number. */
+export function cpuSample(scores: MxArray, params: MxArray): MxArray {
+  return checked(ffi.op_cpu_sample(scores, params));
+}
+
 /** Writes k and v to the caches and attends; plan: [class, row, start, count, offset] for each stretch of a sequence. */
 export function cpuAttend(q: MxArray, k: MxArray, v: MxArray, caches: readonly MxArray[], plan: Ints, scale: number): MxArray {
   return checked(ffi.op_cpu_attend(q, k, v, doubles(caches), caches.length, int32s(plan), plan.length, scale));

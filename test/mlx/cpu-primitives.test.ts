@@ -1,7 +1,10 @@
 /** Our CPU primitives against MLX's own operations, with odd shapes, for every instruction set that this processor has. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { evaluate, floats, ints, openMlx, readFloats, scope } from "../../src/mlx/array.ts";
+import { uniform } from "../../src/engine/random.ts";
+import type { SamplingParams } from "../../src/engine/request.ts";
+import { filteredProbs, type SamplerRow, samplingTable } from "../../src/engine/sampler.ts";
+import { evaluate, floats, ints, openMlx, readFloats, readUints, scope } from "../../src/mlx/array.ts";
 import { DTYPES } from "../../src/mlx/dtype.ts";
 import { MlxError, type MxArray } from "../../src/mlx/ffi.ts";
 import { locateNativeLibrary } from "../../src/mlx/library.ts";
@@ -22,6 +25,21 @@ function randoms(shape: readonly number[]): MxArray {
     Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => random() * 2),
     shape,
   );
+}
+
+function samplerRow(sampling: Partial<SamplingParams>, seed: number): SamplerRow {
+  const neutral = { temperature: 1, topP: 1, topK: 0, minP: 0, repetitionPenalty: 1, repetitionContextSize: null };
+  const rest = { presencePenalty: 0, frequencyPenalty: 0, logitBias: new Map(), seed: null };
+  return {
+    sampling: { ...neutral, ...rest, ...sampling },
+    prompt: [],
+    output: [],
+    pending: null,
+    banned: [],
+    seed,
+    position: 7,
+    logprobs: null,
+  };
 }
 
 /** Largest difference, relative to the largest value. */
@@ -232,6 +250,63 @@ describe("attention", () => {
       ]) {
         expect(() => mx.cpuAttend(x, x, x, [cache, cache], plan, 1)).toThrow(MlxError);
       }
+    });
+  });
+});
+
+describe("sampling", () => {
+  for (const vocab of [1, 5, 64, 1000, 4099]) {
+    test(`draws from ${vocab} scores what the graph of MLX's operations draws`, () => {
+      const settings = [
+        { temperature: 1 },
+        { temperature: 0.3 },
+        { temperature: 2.5, topP: 0.9 },
+        { temperature: 0.7, topP: 1e-6 },
+        { topK: 3 },
+        { topK: 40, topP: 0.5, minP: 0.02 },
+        { minP: 0.3, temperature: 5 },
+        { topP: 0.999, temperature: 1.5 },
+        { topK: 5000 },
+      ];
+      const rows = Array.from({ length: 400 }, (_, i) => samplerRow({ ...settings[i % settings.length] }, i));
+      scope(() => {
+        // Peaked and flat rows in turn.
+        const widths = floats(
+          Float32Array.from(rows, (_, i) => [0.1, 2, 8][i % 3]!),
+          [rows.length, 1],
+        );
+        const scores = mx.multiply(randoms([rows.length, vocab]), widths);
+        const tokens = mx.cpuSample(scores, samplingTable(rows));
+        const probs = mx.contiguous(filteredProbs(scores, rows, vocab));
+        evaluate(tokens, probs);
+        const drawn = readUints(tokens);
+        const p = readFloats(probs);
+        rows.forEach(({ seed, position }, r) => {
+          const target = uniform(seed, position);
+          let below = 0;
+          for (let i = 0; i < drawn[r]!; i++) below += p[r * vocab + i]!;
+          const own = p[r * vocab + drawn[r]!]!;
+          expect(own).toBeGreaterThan(0);
+          expect(below).toBeLessThan(target + 1e-5);
+          expect(below + own).toBeGreaterThan(target - 1e-5);
+        });
+      });
+    });
+  }
+
+  test("banned scores are never drawn, and a row without any number draws something", () => {
+    scope(() => {
+      const rows = Array.from({ length: 50 }, (_, i) => samplerRow({ temperature: 1.5, topP: i % 2 ? 0.9 : 1 }, i));
+      const scores = floats(
+        rows.flatMap(() => [-Infinity, 1, -Infinity, 2, -Infinity]),
+        [50, 5],
+      );
+      const nothing = floats([-Infinity, -Infinity, Number.NaN, Number.NaN], [2, 2]);
+      const tokens = mx.cpuSample(scores, samplingTable(rows));
+      const odd = mx.cpuSample(nothing, samplingTable(rows.slice(0, 2)));
+      evaluate(tokens, odd);
+      expect(new Set(readUints(tokens))).toEqual(new Set([1, 3]));
+      for (const token of readUints(odd)) expect(token).toBeLessThan(2);
     });
   });
 });

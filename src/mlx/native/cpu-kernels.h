@@ -55,6 +55,8 @@ struct Kernels {
   void (*rope)(const float* x, const float* table, float* y, int64_t tokens, int64_t heads, int64_t dim, int64_t half, bool pairs);
   void (*attend_one)(const AttentionTask& task, float* scratch);   // tokens == 1
   void (*attend_many)(const AttentionTask& task, float* scratch);  // any number of tokens
+  // y = e^((x - shift) scale), 0 where x is below `low`; returns the sum.
+  double (*exponentials)(const float* x, float shift, float scale, float low, float* y, int64_t n);
   // Index of the first maximum.
   int64_t (*argmax)(const float* x, int64_t n);
 };

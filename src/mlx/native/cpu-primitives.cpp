@@ -19,8 +19,7 @@ namespace {
 // One output computed by a function of the inputs' and output's addresses, which runs on the stream's thread.
 class CpuPrimitive : public mx::Primitive {
  public:
-  using Run = std::function<void(const std::vector<const void*>& inputs, void* output)>;
-  CpuPrimitive(mx::Stream s, const char* name, Run run) : Primitive(s), name_(name), run_(std::move(run)) {}
+  CpuPrimitive(mx::Stream s, const char* name, CpuRun run) : Primitive(s), name_(name), run_(std::move(run)) {}
 
   void eval_cpu(const std::vector<mx::array>& inputs, std::vector<mx::array>& outputs) override {
     mx::array& out = outputs[0];
@@ -41,22 +40,11 @@ class CpuPrimitive : public mx::Primitive {
 
  private:
   const char* name_;
-  Run run_;
+  CpuRun run_;
 };
-
-mx::array make(mx::Shape shape, mx::Dtype dtype, const char* name, std::vector<mx::array> inputs, mx::Stream s, CpuPrimitive::Run run) {
-  if (s.device != mx::Device::cpu) throw std::invalid_argument(std::string(name) + " is for the CPU only");
-  return mx::array(std::move(shape), dtype, std::make_shared<CpuPrimitive>(s, name, std::move(run)), std::move(inputs));
-}
 
 void require(bool condition, const char* message) {
   if (!condition) throw std::invalid_argument(message);
-}
-
-// Row-major float32, without work where it already is.
-mx::array plain(const mx::array& x, mx::Stream s) {
-  require(x.dtype() == mx::float32, "CPU primitives take float32");
-  return mx::contiguous(x, false, s);
 }
 
 const float* floats(const void* p) { return static_cast<const float*>(p); }
@@ -70,13 +58,23 @@ int64_t panels_per_item(int64_t panels, int64_t rows, int64_t k) {
 
 }  // namespace
 
+mx::array cpu_make(mx::Shape shape, mx::Dtype dtype, const char* name, std::vector<mx::array> inputs, mx::Stream s, CpuRun run) {
+  if (s.device != mx::Device::cpu) throw std::invalid_argument(std::string(name) + " is for the CPU only");
+  return mx::array(std::move(shape), dtype, std::make_shared<CpuPrimitive>(s, name, std::move(run)), std::move(inputs));
+}
+
+mx::array cpu_plain(const mx::array& x, mx::Stream s) {
+  require(x.dtype() == mx::float32, "CPU primitives take float32");
+  return mx::contiguous(x, false, s);
+}
+
 mx::array cpu_pack(const mx::array& weight, mx::Stream s) {
   require(weight.ndim() == 2, "pack: a matrix is needed");
   bool half = weight.dtype() == mx::bfloat16;
   mx::array w = mx::contiguous(half ? weight : mx::astype(weight, mx::float32, s), false, s);
   int64_t n = w.shape(0), k = w.shape(1), panels = (n + kPanel - 1) / kPanel;
   mx::Shape shape{static_cast<int>(panels), static_cast<int>(k), kPanel};
-  return make(shape, half ? mx::bfloat16 : mx::float32, "Pack", {w}, s, [=](const std::vector<const void*>& in, void* out) {
+  return cpu_make(shape, half ? mx::bfloat16 : mx::float32, "Pack", {w}, s, [=](const std::vector<const void*>& in, void* out) {
     auto copy = [&](auto* from, auto* to) {
       std::memset(to, 0, panels * k * kPanel * sizeof(*to));
       for (int64_t row = 0; row < n; row++)
@@ -95,12 +93,12 @@ mx::array cpu_linear(const mx::array& x, const mx::array& packed, const std::opt
   require(x.ndim() >= 1 && x.shape(-1) == k && (n + kPanel - 1) / kPanel == panels, "linear: shapes differ");
   require(!bias || (bias->ndim() == 1 && bias->shape(0) == n), "linear: the bias has another length");
   auto kind = packed.dtype() == mx::bfloat16 ? WeightKind::bf16 : WeightKind::f32;
-  std::vector<mx::array> inputs{plain(x, s), packed};
-  if (bias) inputs.push_back(plain(*bias, s));
+  std::vector<mx::array> inputs{cpu_plain(x, s), packed};
+  if (bias) inputs.push_back(cpu_plain(*bias, s));
   mx::Shape shape = x.shape();
   shape.back() = n;
   int64_t rows = k > 0 ? x.size() / k : 0;
-  return make(shape, mx::float32, "Linear", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
+  return cpu_make(shape, mx::float32, "Linear", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
     const float* b = in.size() > 2 ? floats(in[2]) : nullptr;
     int64_t step = panels_per_item(panels, rows, k);
     parallel_for((panels + step - 1) / step, [&](int64_t i) {
@@ -115,7 +113,7 @@ mx::array cpu_rows(const mx::array& packed, const mx::array& ids, mx::Stream s) 
   int64_t count = ids.shape(0), k = packed.shape(1), limit = packed.shape(0) * int64_t{kPanel};
   bool half = packed.dtype() == mx::bfloat16;
   mx::Shape shape{static_cast<int>(count), static_cast<int>(k)};
-  return make(shape, mx::float32, "Rows", {packed, mx::contiguous(ids, false, s)}, s, [=](const std::vector<const void*>& in, void* out) {
+  return cpu_make(shape, mx::float32, "Rows", {packed, mx::contiguous(ids, false, s)}, s, [=](const std::vector<const void*>& in, void* out) {
     const auto* wanted = static_cast<const int32_t*>(in[1]);
     auto* to = static_cast<float*>(out);
     for (int64_t r = 0; r < count; r++, to += k) {
@@ -156,7 +154,7 @@ mx::array cpu_quantized_pack(
   require(q.panel_bytes() < (int64_t{1} << 31), "quantized: too wide");
   std::vector<mx::array> inputs{mx::contiguous(weight, false, s), mx::contiguous(mx::astype(scales, mx::float32, s), false, s), mx::contiguous(mx::astype(biases, mx::float32, s), false, s)};
   mx::Shape shape{static_cast<int>(panels), static_cast<int>(q.panel_bytes())};
-  return make(shape, mx::uint8, "QuantizedPack", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
+  return cpu_make(shape, mx::uint8, "QuantizedPack", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
     auto* to = static_cast<uint8_t*>(out);
     std::memset(to, 0, panels * q.panel_bytes());
     int64_t groups = k / group;
@@ -192,11 +190,11 @@ mx::array cpu_quantized_linear(
   int64_t panels = panels_of(packed, q), rows = x.size() / q.k;
   require((n + kPanel - 1) / kPanel == panels, "quantized: shapes differ");
   require(!bias || (bias->ndim() == 1 && bias->shape(0) == n), "quantized: the bias has another length");
-  std::vector<mx::array> inputs{plain(x, s), packed};
-  if (bias) inputs.push_back(plain(*bias, s));
+  std::vector<mx::array> inputs{cpu_plain(x, s), packed};
+  if (bias) inputs.push_back(cpu_plain(*bias, s));
   mx::Shape shape = x.shape();
   shape.back() = n;
-  return make(shape, mx::float32, "QuantizedLinear", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
+  return cpu_make(shape, mx::float32, "QuantizedLinear", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
     const float* b = in.size() > 2 ? floats(in[2]) : nullptr;
     int64_t step = panels_per_item(panels, rows, q.k);
     parallel_for((panels + step - 1) / step, [&](int64_t i) {
@@ -210,7 +208,7 @@ mx::array cpu_quantized_rows(const mx::array& packed, const mx::array& ids, int 
   require(ids.ndim() == 1 && ids.dtype() == mx::int32, "rows: ids must be int32");
   int64_t count = ids.shape(0), limit = panels_of(packed, q) * kPanel;
   mx::Shape shape{static_cast<int>(count), k};
-  return make(shape, mx::float32, "QuantizedRows", {packed, mx::contiguous(ids, false, s)}, s, [=](const std::vector<const void*>& in, void* out) {
+  return cpu_make(shape, mx::float32, "QuantizedRows", {packed, mx::contiguous(ids, false, s)}, s, [=](const std::vector<const void*>& in, void* out) {
     auto* to = static_cast<float*>(out);
     for (int64_t r = 0; r < count; r++) {
       int64_t id = std::clamp<int64_t>(static_cast<const int32_t*>(in[1])[r], 0, limit - 1);
@@ -230,9 +228,9 @@ mx::array cpu_rms_norm(const mx::array& x, const std::optional<mx::array>& weigh
   require(x.ndim() >= 1, "rms_norm: no axis");
   int64_t n = x.shape(-1), rows = n > 0 ? x.size() / n : 0;
   require(!weight || (weight->ndim() == 1 && weight->shape(0) == n), "rms_norm: the weight has another length");
-  std::vector<mx::array> inputs{plain(x, s)};
-  if (weight) inputs.push_back(plain(*weight, s));
-  return make(x.shape(), mx::float32, "RmsNorm", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
+  std::vector<mx::array> inputs{cpu_plain(x, s)};
+  if (weight) inputs.push_back(cpu_plain(*weight, s));
+  return cpu_make(x.shape(), mx::float32, "RmsNorm", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
     kernels().rms_norm(floats(in[0]), in.size() > 1 ? floats(in[1]) : nullptr, eps, static_cast<float*>(out), rows, n);
   });
 }
@@ -240,7 +238,7 @@ mx::array cpu_rms_norm(const mx::array& x, const std::optional<mx::array>& weigh
 mx::array cpu_swiglu(const mx::array& gate, const mx::array& up, mx::Stream s) {
   require(gate.shape() == up.shape(), "swiglu: shapes differ");
   int64_t n = gate.size();
-  return make(gate.shape(), mx::float32, "Swiglu", {plain(gate, s), plain(up, s)}, s, [=](const std::vector<const void*>& in, void* out) {
+  return cpu_make(gate.shape(), mx::float32, "Swiglu", {cpu_plain(gate, s), cpu_plain(up, s)}, s, [=](const std::vector<const void*>& in, void* out) {
     constexpr int64_t item = 32768;
     parallel_for((n + item - 1) / item, [&](int64_t i) {
       int64_t from = i * item;
@@ -253,8 +251,8 @@ mx::array cpu_rope_table(const mx::array& positions, const mx::array& freqs, flo
   require(positions.ndim() == 1 && positions.dtype() == mx::int32 && freqs.ndim() == 1, "rope_table: positions [T], freqs [half]");
   int64_t count = positions.shape(0), half = freqs.shape(0);
   mx::Shape shape{static_cast<int>(count), 2, static_cast<int>(half)};
-  std::vector<mx::array> inputs{mx::contiguous(positions, false, s), plain(freqs, s)};
-  return make(shape, mx::float32, "RopeTable", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
+  std::vector<mx::array> inputs{mx::contiguous(positions, false, s), cpu_plain(freqs, s)};
+  return cpu_make(shape, mx::float32, "RopeTable", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
     const auto* at = static_cast<const int32_t*>(in[0]);
     auto* to = static_cast<float*>(out);
     for (int64_t t = 0; t < count; t++, to += 2 * half) {
@@ -273,7 +271,7 @@ mx::array cpu_rope(const mx::array& x, const mx::array& table, bool pairs, mx::S
   require(x.ndim() == 3 && table.ndim() == 3 && table.shape(0) == x.shape(0), "rope: x [T, H, D], table [T, 2, half]");
   int64_t tokens = x.shape(0), heads = x.shape(1), dim = x.shape(2), half = table.shape(2);
   require(2 * half <= dim, "rope: more rotated than there is");
-  return make(x.shape(), mx::float32, "Rope", {plain(x, s), plain(table, s)}, s, [=](const std::vector<const void*>& in, void* out) {
+  return cpu_make(x.shape(), mx::float32, "Rope", {cpu_plain(x, s), cpu_plain(table, s)}, s, [=](const std::vector<const void*>& in, void* out) {
     kernels().rope(floats(in[0]), floats(in[1]), static_cast<float*>(out), tokens, heads, dim, half, pairs);
   });
 }
@@ -281,7 +279,7 @@ mx::array cpu_rope(const mx::array& x, const mx::array& table, bool pairs, mx::S
 mx::array cpu_argmax(const mx::array& x, mx::Stream s) {
   require(x.ndim() == 2 && x.shape(1) > 0, "argmax: rows are needed");
   int64_t rows = x.shape(0), n = x.shape(1);
-  return make({static_cast<int>(rows)}, mx::uint32, "Argmax", {plain(x, s)}, s, [=](const std::vector<const void*>& in, void* out) {
+  return cpu_make({static_cast<int>(rows)}, mx::uint32, "Argmax", {cpu_plain(x, s)}, s, [=](const std::vector<const void*>& in, void* out) {
     for (int64_t r = 0; r < rows; r++) static_cast<uint32_t*>(out)[r] = static_cast<uint32_t>(kernels().argmax(floats(in[0]) + r * n, n));
   });
 }
@@ -320,7 +318,7 @@ mx::array cpu_attend(
     stretches.push_back(t);
   }
   for (size_t i = 0; i < caches.size(); i += 2) capacities.push_back(caches[i].shape(2));
-  std::vector<mx::array> inputs{plain(q, s), plain(k, s), plain(v, s)};
+  std::vector<mx::array> inputs{cpu_plain(q, s), cpu_plain(k, s), cpu_plain(v, s)};
   inputs.insert(inputs.end(), caches.begin(), caches.end());
   mx::Shape shape{static_cast<int>(tokens), static_cast<int>(heads * dim)};
   auto run = [=](const std::vector<const void*>& in, void* out) {
@@ -353,7 +351,7 @@ mx::array cpu_attend(
       (item.count == 1 ? kernels().attend_one : kernels().attend_many)(task, scratch.data());
     });
   };
-  return make(shape, mx::float32, "Attend", std::move(inputs), s, std::move(run));
+  return cpu_make(shape, mx::float32, "Attend", std::move(inputs), s, std::move(run));
 }
 
 }  // namespace shim

@@ -1,9 +1,18 @@
 // Operations of our own for MLX's CPU backend, whose norms, rotations and attention are chains of small ones.
 #pragma once
 
+#include <functional>
+
 #include "shim.h"
 
 namespace shim {
+
+// Computes an output from the inputs' and its own address, on the stream's thread.
+using CpuRun = std::function<void(const std::vector<const void*>& inputs, void* output)>;
+// An array computed so; the inputs must be row-major when it runs.
+mx::array cpu_make(mx::Shape shape, mx::Dtype dtype, const char* name, std::vector<mx::array> inputs, mx::Stream s, CpuRun run);
+// Row-major float32, without work where it already is.
+mx::array cpu_plain(const mx::array& x, mx::Stream s);
 
 // Weight [n, k] in panels of kPanel columns, [panels, k, kPanel]; bfloat16 stays as it is, everything else becomes float32.
 mx::array cpu_pack(const mx::array& weight, mx::Stream s);
@@ -25,6 +34,9 @@ mx::array cpu_rope_table(const mx::array& positions, const mx::array& freqs, flo
 mx::array cpu_rope(const mx::array& x, const mx::array& table, bool pairs, mx::Stream s);
 // uint32 index of the first maximum of each row.
 mx::array cpu_argmax(const mx::array& x, mx::Stream s);
+// uint32 [n]: one index drawn from each row of scores [n, m]; params [n, 5]: temperature, top_p, top_k (0: all), min_p and a uniform
+// number. Filters look at the untempered probabilities, as mlx-lm's do.
+mx::array cpu_sample(const mx::array& scores, const mx::array& params, mx::Stream s);
 // Writes k and v [T, Hkv, D] to the caches and attends. `caches`: k and v tensor [R, Hkv, C, D] of each class in turn; `plan`:
 // int32 rows of [class, row, start, count, offset], one for each stretch of a sequence.
 mx::array cpu_attend(

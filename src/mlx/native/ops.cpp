@@ -604,6 +604,14 @@ SHIM_EXPORT Handle op_cpu_argmax(Handle x_) {
   });
 }
 
+SHIM_EXPORT Handle op_cpu_sample(Handle scores_, Handle params_) {
+  return guard([&]() -> Handle {
+    const mx::array& scores = array_at(scores_);
+    const mx::array& params = array_at(params_);
+    return hold(cpu_sample(scores, params, S));
+  });
+}
+
 SHIM_EXPORT Handle op_cpu_attend(Handle q_, Handle k_, Handle v_, const double* caches_, int32_t caches_n, const int32_t* plan_, int32_t plan_n, double scale_) {
   return guard([&]() -> Handle {
     const mx::array& q = array_at(q_);
