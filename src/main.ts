@@ -6,6 +6,7 @@ import { findTarget } from "./bench/target.ts";
 import { type BenchConfig, type Config, helpText, parseConfig } from "./config.ts";
 import { ServeError } from "./errors.ts";
 import { createApp, type LogLine } from "./http/app.ts";
+import { toErrorReply } from "./http/errors.ts";
 import { createProgress } from "./hub/progress.ts";
 import { resolveModel } from "./hub/resolve.ts";
 import { ContinuousBatchingServer } from "./index.ts";
@@ -62,7 +63,11 @@ async function serve(config: Config): Promise<void> {
   await requireAddress(config);
   const engine = await startEngine(config, log);
   const app = createApp(engine, { acceptAnyModel: config.acceptAnyModel, apiKeys: config.apiKey, version, log: logTo(log) });
-  const listener = listen(config, app.fetch);
+  const listener = listen(config, app.fetch, (error) => {
+    log.error("request failed", { error });
+    const { status, body } = toErrorReply(error);
+    return Response.json(body, { status });
+  });
   stopOnSignals({
     listener,
     engine,

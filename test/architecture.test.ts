@@ -15,7 +15,7 @@ const SRC = join(import.meta.dir, "../src");
 
 /** Which layers a layer may import, besides itself and the leaves. */
 const ARROWS: Readonly<Record<string, readonly string[]>> = {
-  main: ["index", "http", "engine", "text", "models", "nn", "kv", "mlx", "hub"],
+  main: ["index", "http", "engine", "text", "models", "nn", "kv", "mlx", "hub", "bench"],
   index: ["http", "engine", "text", "models", "nn", "kv", "mlx"],
   http: ["engine"],
   engine: ["text", "models", "nn", "kv", "mlx"],
@@ -25,6 +25,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   kv: ["mlx"],
   mlx: [],
   hub: [],
+  bench: [],
   leaf: [],
 };
 
