@@ -7,8 +7,12 @@ export interface Address {
 
 type Handler = (request: Request) => Response | Promise<Response>;
 
-/** Throws `StartupError` when the address cannot be had. */
-export function listen({ host, port }: Address, fetch: Handler): Bun.Server<undefined> {
+/** Throws `StartupError` when the address cannot be had. `onError` answers when a handler throws in spite of everything. */
+export function listen(
+  { host, port }: Address,
+  fetch: Handler,
+  onError: (error: Error) => Response = () => new Response(null, { status: 500 }),
+): Bun.Server<undefined> {
   try {
     return Bun.serve({
       hostname: host,
@@ -18,6 +22,11 @@ export function listen({ host, port }: Address, fetch: Handler): Bun.Server<unde
       idleTimeout: 0,
       // The app has the limit, and answers with OpenAI's error object; Bun's own answer would be an empty 413.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      // Bun's own page would show our source to the client.
+      development: false,
+      error: onError,
+      // Without development, and so with NODE_ENV=production, Bun would share the port with whoever has it.
+      reusePort: false,
     });
   } catch (error) {
     throw new StartupError(describe(error as Error & { code?: string }, host, port), { cause: error });

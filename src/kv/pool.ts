@@ -83,7 +83,9 @@ export class KvPool {
     const kept = Math.min(rows, this.#allocated[sizeClass]!);
     const capacity = this.#capacities[sizeClass]!;
     const enlarge = (tensor: InPlaceTensor | undefined, { kvHeads, headDim }: CacheLayerSpec): InPlaceTensor => {
-      const empty = mx.zeros([rows, kvHeads, capacity, headDim], this.#dtype);
+      const shape = [rows, kvHeads, capacity, headDim];
+      // Our primitive never reads what has not been written; MLX's attention does, behind its mask.
+      const empty = this.#kernels ? mx.cpuEmpty(shape) : mx.zeros(shape, this.#dtype);
       if (!tensor || kept === 0) return new InPlaceTensor(empty);
       const stop = [kept, kvHeads, capacity, headDim];
       const content = mx.slice(tensor.array, [0, 0, 0, 0], stop);

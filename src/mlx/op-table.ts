@@ -192,6 +192,11 @@ export const OPS = {
     cpp: "cpu_pack(weight, S)",
     doc: "A matrix [n, k] in the layout that cpuLinear reads; bfloat16 stays, the rest becomes float32",
   },
+  cpu_empty: {
+    args: { shape: "ints" },
+    cpp: "cpu_empty(shape_of(shape), S)",
+    doc: "float32 with any content, for what is written before it is read",
+  },
   cpu_linear: {
     args: { x: "array", packed: "array", bias: "array?", n: "int" },
     cpp: "cpu_linear(x, packed, bias, n, S)",

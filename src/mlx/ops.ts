@@ -360,6 +360,11 @@ export function cpuPack(weight: MxArray): MxArray {
   return checked(ffi.op_cpu_pack(weight));
 }
 
+/** float32 with any content, for what is written before it is read. */
+export function cpuEmpty(shape: Ints): MxArray {
+  return checked(ffi.op_cpu_empty(int32s(shape), shape.length));
+}
+
 /** x [..., k] times a packed matrix of n rows, plus bias [n]. */
 export function cpuLinear(x: MxArray, packed: MxArray, bias: MxArray | null, n: number): MxArray {
   return checked(ffi.op_cpu_linear(x, packed, bias, n));

@@ -194,11 +194,6 @@ describe("attention", () => {
     test(`${heads} heads of ${dim} over ${kvHeads}: chunks and single tokens of rows in two classes`, () => {
       scope(() => {
         const capacities = [64, 256];
-        const caches = capacities.flatMap((capacity) => [
-          randoms([3, kvHeads, capacity, dim]),
-          randoms([3, kvHeads, capacity, dim]),
-        ]);
-        evaluate(...caches);
         // [class, row, start, count]
         const stretches = [
           [0, 2, 0, 1],
@@ -208,6 +203,20 @@ describe("attention", () => {
           [1, 2, 200, 1],
           [1, 1, 100, 7],
         ] as const;
+        // NaN wherever nothing has been written.
+        const caches = capacities.flatMap((capacity, index) =>
+          [0, 1].map(() => {
+            const values = new Float32Array(3 * kvHeads * capacity * dim).fill(Number.NaN);
+            for (const [sizeClass, row, start] of stretches) {
+              if (sizeClass !== index) continue;
+              for (let head = 0; head < kvHeads; head++) {
+                const at = (row * kvHeads + head) * capacity * dim;
+                for (let i = 0; i < start * dim; i++) values[at + i] = random();
+              }
+            }
+            return floats(values, [3, kvHeads, capacity, dim]);
+          }),
+        );
         const tokens = stretches.reduce((sum, [, , , count]) => sum + count, 0);
         const q = randoms([tokens, heads, dim]);
         const k = randoms([tokens, kvHeads, dim]);
@@ -270,12 +279,11 @@ describe("sampling", () => {
       ];
       const rows = Array.from({ length: 400 }, (_, i) => samplerRow({ ...settings[i % settings.length] }, i));
       scope(() => {
-        // Peaked and flat rows in turn.
-        const widths = floats(
-          Float32Array.from(rows, (_, i) => [0.1, 2, 8][i % 3]!),
-          [rows.length, 1],
+        // Peaked and flat rows in turn; in steps of 0.001, so that scores differ clearly or not at all.
+        const values = rows.flatMap((_, r) =>
+          Array.from({ length: vocab }, () => Math.round(random() * [200, 4000, 16000][r % 3]!) / 1000),
         );
-        const scores = mx.multiply(randoms([rows.length, vocab]), widths);
+        const scores = floats(values, [rows.length, vocab]);
         const tokens = mx.cpuSample(scores, samplingTable(rows));
         const probs = mx.contiguous(filteredProbs(scores, rows, vocab));
         evaluate(tokens, probs);

@@ -9,7 +9,7 @@ namespace shim {
 constexpr int kPanel = 32;
 
 // Rows of queries (tokens x heads of a group) that `attend_many` takes at once.
-constexpr int kQueryRows = 64;
+constexpr int kQueryRows = 192;
 
 // How the elements of a packed weight are stored.
 enum class WeightKind : int { f32 = 0, bf16 = 1 };

@@ -87,6 +87,10 @@ mx::array cpu_pack(const mx::array& weight, mx::Stream s) {
   });
 }
 
+mx::array cpu_empty(const mx::Shape& shape, mx::Stream s) {
+  return cpu_make(shape, mx::float32, "Empty", {}, s, [](const std::vector<const void*>&, void*) {});
+}
+
 mx::array cpu_linear(const mx::array& x, const mx::array& packed, const std::optional<mx::array>& bias, int n, mx::Stream s) {
   require(packed.ndim() == 3 && packed.shape(2) == kPanel, "linear: the weight is not packed");
   int64_t k = packed.shape(1), panels = packed.shape(0);
@@ -322,11 +326,11 @@ mx::array cpu_attend(
   inputs.insert(inputs.end(), caches.begin(), caches.end());
   mx::Shape shape{static_cast<int>(tokens), static_cast<int>(heads * dim)};
   auto run = [=](const std::vector<const void*>& in, void* out) {
-    const int64_t group = heads / kv_heads;
+    const int64_t group = heads / kv_heads, block = std::max<int64_t>(1, kQueryRows / group);
     // Long stretches are shared by blocks of queries; every item is one block, all key-value heads.
     std::vector<AttendItem> items;
     for (const Stretch& t : stretches)
-      for (int64_t first = 0; first < t.count; first += kQueryRows) items.push_back({&t, first, std::min<int64_t>(kQueryRows, t.count - first)});
+      for (int64_t first = 0; first < t.count; first += block) items.push_back({&t, first, std::min(block, t.count - first)});
     auto cache_row = [&](const Stretch& t, int which, int64_t head) {
       auto* base = static_cast<float*>(const_cast<void*>(in[3 + t.sizeClass * 2 + which]));
       return base + (t.row * kv_heads + head) * capacities[t.sizeClass] * dim;

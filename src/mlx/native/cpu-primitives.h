@@ -16,6 +16,8 @@ mx::array cpu_plain(const mx::array& x, mx::Stream s);
 
 // Weight [n, k] in panels of kPanel columns, [panels, k, kPanel]; bfloat16 stays as it is, everything else becomes float32.
 mx::array cpu_pack(const mx::array& weight, mx::Stream s);
+// float32 with any content: memory that is not written to is not touched, so a large cache costs nothing until it is used.
+mx::array cpu_empty(const mx::Shape& shape, mx::Stream s);
 // x [..., k] times a packed weight of n columns, plus bias [n].
 mx::array cpu_linear(const mx::array& x, const mx::array& packed, const std::optional<mx::array>& bias, int n, mx::Stream s);
 // Rows ids of a packed weight of [n, k], float32 [ids, k].

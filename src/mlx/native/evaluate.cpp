@@ -18,6 +18,7 @@ struct Ticket {
   uint32_t id = 0;
   std::vector<mx::array> outputs;  // everything to compute; dropped once it is under way, so that no cache has a second holder
   std::vector<mx::array> awaited;  // what the caller will read
+  std::vector<mx::array> stand_ins;  // the waiter's own, with the events of the awaited
   std::string error;
   bool done = false;
   bool synchronous = false;
@@ -65,11 +66,25 @@ void record_error(Ticket& t, F&& f) {
   }
 }
 
+// Waiting drops an array's event, and so does the evaluator when a later graph uses the array: two threads must not do it to
+// the same one.
+mx::array stand_in(const mx::array& a) {
+  mx::array other(false);
+  if (a.event().valid()) {
+    other.attach_event(a.event());
+    other.set_status(mx::array::Status::evaluated);
+  }
+  return other;
+}
+
 void evaluator() {
   mx::set_default_stream(*the_stream);
   for (;;) {
     auto t = to_evaluate.pop();
-    record_error(*t, [&] { mx::async_eval(std::move(t->outputs)); });
+    record_error(*t, [&] {
+      mx::async_eval(std::move(t->outputs));
+      for (const auto& a : t->awaited) t->stand_ins.push_back(stand_in(a));
+    });
     t->outputs.clear();
     to_await.push(std::move(t));
   }
@@ -80,13 +95,14 @@ void waiter() {
     auto t = to_await.pop();
     record_error(*t, [&] {
       if (t->error.empty())
-        for (auto& a : t->awaited) a.wait();
+        for (auto& a : t->stand_ins) a.wait();
     });
     bool ok = t->error.empty();
     bool synchronous = t->synchronous;
     {
       std::lock_guard lock(finished_mutex);
       t->awaited.clear();
+      t->stand_ins.clear();
       t->done = true;
       if (!ok && !synchronous) failed.push_back(t);
     }

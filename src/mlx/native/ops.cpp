@@ -520,6 +520,13 @@ SHIM_EXPORT Handle op_cpu_pack(Handle weight_) {
   });
 }
 
+SHIM_EXPORT Handle op_cpu_empty(const int32_t* shape_, int32_t shape_n) {
+  return guard([&]() -> Handle {
+    std::vector<int> shape(shape_, shape_ + shape_n);
+    return hold(cpu_empty(shape_of(shape), S));
+  });
+}
+
 SHIM_EXPORT Handle op_cpu_linear(Handle x_, Handle packed_, Handle bias_, int32_t n) {
   return guard([&]() -> Handle {
     const mx::array& x = array_at(x_);
