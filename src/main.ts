@@ -15,8 +15,8 @@ import { createLog, type Log } from "./log.ts";
 import { embeddedModelDirectory } from "./models/embedded.ts";
 import { stopOnSignals } from "./shutdown.ts";
 
-// Whoever reads the log may go away; the server stays.
-process.stderr.on("error", () => {});
+// Whoever reads the greeting and the log may go away; the server stays.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
 let debug = false;
 try {
@@ -79,7 +79,7 @@ async function serve(config: Config): Promise<void> {
   if (!isLoopback(config.host) && config.apiKey.length === 0) {
     log.warn(`anybody who reaches ${config.host}:${listener.port} may use this server: --api-key asks for a key`);
   }
-  console.write(describeStart(config, engine.model.id, urlOf({ host: config.host, port: listener.port ?? config.port })));
+  process.stdout.write(describeStart(config, engine.model.id, urlOf({ host: config.host, port: listener.port ?? config.port })));
 }
 
 /** Measures the server at `--url`, or one of its own on a free port. */

@@ -22,6 +22,19 @@ test("an address that is not ours", () => {
   );
 });
 
+test("what a handler throws is answered without any of the program's text", async () => {
+  const fail = () => {
+    throw new Error("a secret of ours");
+  };
+  for (const [onError, status] of [[undefined, 500] as const, [() => new Response("sorry", { status: 599 }), 599] as const]) {
+    const server = listen({ host: "127.0.0.1", port: 0 }, fail, onError);
+    const response = await fetch(urlOf({ host: "127.0.0.1", port: server.port! }));
+    expect(response.status).toBe(status);
+    expect(await response.text()).toBe(onError ? "sorry" : "");
+    await server.stop(true);
+  }
+});
+
 test("the URL that a client here can use", () => {
   expect(urlOf({ host: "127.0.0.1", port: 80 })).toBe("http://127.0.0.1:80");
   expect(urlOf({ host: "0.0.0.0", port: 1 })).toBe("http://127.0.0.1:1");

@@ -17,5 +17,5 @@ export function planMemory(limit: number, { bytes }: Pick<LoadedModel, "bytes">)
       `the model's weights take ${gigabytes(bytes)}, more than the memory limit of ${gigabytes(limit)}: choose a smaller model or raise --memory-limit`,
     );
   }
-  return { kvBytes: Math.floor(free * 0.8), cacheBytes: Math.floor(Math.min(free * 0.1, 2 ** 31)) };
+  return { kvBytes: Math.floor(free * 0.8), cacheBytes: Math.floor(Math.min(free * 0.1, 2 ** 29)) };
 }

@@ -1,3 +1,4 @@
+/// <reference path="./assets.d.ts" />
 import { Elysia } from "elysia";
 import favicon from "swagger-ui-dist/favicon-32x32.png" with { type: "file" };
 import license from "swagger-ui-dist/LICENSE" with { type: "file" };

@@ -39,6 +39,8 @@ export class Tokenizer {
   readonly vocabSize: number;
   /** Null: the decoder of this model is left to the library. */
   readonly plan: DecodePlan | null;
+  /** Characters of the longest token. */
+  private readonly longestToken: number;
   private readonly library: LibraryTokenizer;
   private readonly addedIds: ReadonlySet<number>;
   private readonly specialIds: ReadonlySet<number>;
@@ -56,6 +58,7 @@ export class Tokenizer {
     this.addedIds = new Set(json.added_tokens.map((token) => token.id));
     this.specialIds = new Set(json.added_tokens.filter((token) => token.special).map((token) => token.id));
     this.vocabSize = this.library.model?.vocab.length ?? 0;
+    this.longestToken = (this.library.model?.vocab ?? []).reduce((most, token) => Math.max(most, token?.length ?? 0), 1);
     [this.prefix, this.suffix] = this.readFrame();
     this.canCut = json.added_tokens.every((token) => !/[ \n]\p{L}/u.test(token.content));
     this.rightStripping = json.added_tokens.filter((token) => token.rstrip).map((token) => token.content);
@@ -66,13 +69,24 @@ export class Tokenizer {
     return this.frame(this.encodePiece(text.toWellFormed()), options);
   }
 
-  /** The same ids as `encode`, without blocking the event loop for long where the text has places to cut. */
-  async encodeAsync(text: string, options: EncodeOptions): Promise<number[]> {
+  /**
+   * The same ids as `encode`, without blocking the event loop for long where the text has places to cut. A text that has
+   * far more than `maxTokens` is an `InvalidRequest` as soon as that is clear.
+   */
+  async encodeAsync(text: string, options: EncodeOptions & { maxTokens?: number }): Promise<number[]> {
+    const most = 2 * (options.maxTokens ?? Number.POSITIVE_INFINITY);
+    const check = (atLeast: number) => {
+      if (atLeast <= most) return;
+      const message = `This model's maximum context length is ${options.maxTokens} tokens, but the prompt has more than ${most}.`;
+      throw new InvalidRequest(message, null, "context_length_exceeded");
+    };
+    check(text.length / this.longestToken);
     if (text.length <= 2 * pieceChars || !this.canCut) return this.encode(text, options);
     const ids: number[] = [];
     let begun = performance.now();
     for (const piece of cutText(text.toWellFormed(), pieceChars, (before, after) => this.isCleanCut(before, after))) {
       for (const id of this.encodePiece(piece)) ids.push(id);
+      check(ids.length);
       if (performance.now() - begun < maxBlockMilliseconds) continue;
       await new Promise((resolve) => setImmediate(resolve));
       begun = performance.now();
