@@ -23,6 +23,17 @@ const list = v.pipe(
   v.transform((joined) => joined.split(",").map((part) => part.trim())),
   v.array(v.pipe(v.string(), v.minLength(1))),
 );
+/** The names are checked where they meet those of the model. */
+const adapters = v.pipe(
+  list,
+  v.array(v.pipe(v.string(), v.regex(/^[^=]+=.+$/))),
+  v.transform((pairs) =>
+    pairs.map((pair) => {
+      const at = pair.indexOf("=");
+      return { name: pair.slice(0, at).trim(), path: pair.slice(at + 1).trim() };
+    }),
+  ),
+);
 
 const table = {
   model: {
@@ -31,6 +42,16 @@ const table = {
     accepts: "a model directory or a Hugging Face id such as owner/name or owner/name@revision",
     help: "Model directory, or Hugging Face id to download (default: a small embedded model)",
     schema: v.optional(v.nullable(text), null),
+  },
+  adapter: {
+    value: "NAME=PATH",
+    accepts: "a name and an adapter's directory, as in chef=./adapters/chef, or several divided by commas",
+    help: "LoRA adapter that requests choose by its name; repeat it for several",
+    list: true,
+    schema: v.pipe(
+      v.optional(v.nullable(adapters), null),
+      v.transform((list) => list ?? []),
+    ),
   },
   host: {
     value: "HOST",

@@ -4,6 +4,7 @@ import { version } from "../package.json" with { type: "json" };
 import { describeHeadline, headlineSizes, quickSizes, runHeadline } from "./bench/headline.ts";
 import { findTarget } from "./bench/target.ts";
 import { type BenchConfig, type Config, helpText, parseConfig } from "./config.ts";
+import type { ModelInfo } from "./engine/request.ts";
 import { ServeError } from "./errors.ts";
 import { createApp, type LogLine } from "./http/app.ts";
 import { toErrorReply } from "./http/errors.ts";
@@ -52,6 +53,7 @@ async function startEngine(config: Config, log: Log): Promise<ContinuousBatching
     maxQueue: config.maxQueue,
     memoryLimit: config.memoryLimit ?? undefined,
     modelId: config.model ?? "tiny-chat",
+    adapters: config.adapter,
     log: logTo(log),
   });
   await engine.load();
@@ -79,7 +81,7 @@ async function serve(config: Config): Promise<void> {
   if (!isLoopback(config.host) && config.apiKey.length === 0) {
     log.warn(`anybody who reaches ${config.host}:${listener.port} may use this server: --api-key asks for a key`);
   }
-  process.stdout.write(describeStart(config, engine.model.id, urlOf({ host: config.host, port: listener.port ?? config.port })));
+  process.stdout.write(describeStart(config, engine.model, urlOf({ host: config.host, port: listener.port ?? config.port })));
 }
 
 /** Measures the server at `--url`, or one of its own on a free port. */
@@ -101,10 +103,11 @@ async function bench(config: BenchConfig): Promise<void> {
   process.exit(0);
 }
 
-function describeStart(config: Config, model: string, url: string): string {
+function describeStart(config: Config, { id, adapters }: ModelInfo, url: string): string {
   const hint =
     "This is the small embedded model; for a real one: mlx-cb-serve --model mlx-community/Llama-3.2-1B-Instruct-4bit (or a directory)\n";
-  return `Serving ${model}
+  const adapted = adapters.length > 0 ? ` with ${adapters.join(", ")}` : "";
+  return `Serving ${id}${adapted}
   API      ${url}/v1
   Swagger  ${url}/swagger
   Health   ${url}/health

@@ -19,6 +19,7 @@ const refusal = (argv: string[], env: Record<string, string> = {}) => {
 test("the defaults", () => {
   expect(parse([])).toEqual({
     model: null,
+    adapter: [],
     host: "127.0.0.1",
     port: 8080,
     maxBatchSize: 64,
@@ -40,27 +41,37 @@ test("the defaults", () => {
   });
 });
 
-const accepted: [key: keyof Config, flag: string, variable: string, text: string, value: string | number | boolean | string[]][] =
+const accepted: [key: keyof Config, flag: string, variable: string, text: string, value: unknown][] = [
+  ["model", "--model", "MLX_CB_MODEL", "owner/name", "owner/name"],
+  ["adapter", "--adapter", "MLX_CB_ADAPTER", "a=x", [{ name: "a", path: "x" }]],
   [
-    ["model", "--model", "MLX_CB_MODEL", "owner/name", "owner/name"],
-    ["host", "--host", "MLX_CB_HOST", "::1", "::1"],
-    ["port", "--port", "MLX_CB_PORT", "0", 0],
-    ["port", "--port", "MLX_CB_PORT", "65535", 65_535],
-    ["maxBatchSize", "--max-batch-size", "MLX_CB_MAX_BATCH_SIZE", "1", 1],
-    ["maxTokensPerStep", "--max-tokens-per-step", "MLX_CB_MAX_TOKENS_PER_STEP", "2048", 2048],
-    ["maxQueue", "--max-queue", "MLX_CB_MAX_QUEUE", "0", 0],
-    ["memoryLimit", "--memory-limit", "MLX_CB_MEMORY_LIMIT", "123456789", 123_456_789],
-    ["memoryLimit", "--memory-limit", "MLX_CB_MEMORY_LIMIT", "8GB", 8e9],
-    ["memoryLimit", "--memory-limit", "MLX_CB_MEMORY_LIMIT", "1.5 gib", 1.5 * 2 ** 30],
-    ["memoryLimit", "--memory-limit", "MLX_CB_MEMORY_LIMIT", "512M", 512e6],
-    ["memoryLimit", "--memory-limit", "MLX_CB_MEMORY_LIMIT", "80%", Math.floor(0.8 * machineMemory())],
-    ["acceptAnyModel", "--accept-any-model", "MLX_CB_ACCEPT_ANY_MODEL", "true", true],
-    ["acceptAnyModel", "--accept-any-model", "MLX_CB_ACCEPT_ANY_MODEL", "0", false],
-    ["apiKey", "--api-key", "MLX_CB_API_KEY", "one, two", ["one", "two"]],
-    ["logLevel", "--log-level", "MLX_CB_LOG_LEVEL", "debug", "debug"],
-    ["logFormat", "--log-format", "MLX_CB_LOG_FORMAT", "json", "json"],
-    ["shutdownGrace", "--shutdown-grace", "MLX_CB_SHUTDOWN_GRACE", "2.5", 2.5],
-  ];
+    "adapter",
+    "--adapter",
+    "MLX_CB_ADAPTER",
+    "a=/x=y, b = ./z",
+    [
+      { name: "a", path: "/x=y" },
+      { name: "b", path: "./z" },
+    ],
+  ],
+  ["host", "--host", "MLX_CB_HOST", "::1", "::1"],
+  ["port", "--port", "MLX_CB_PORT", "0", 0],
+  ["port", "--port", "MLX_CB_PORT", "65535", 65_535],
+  ["maxBatchSize", "--max-batch-size", "MLX_CB_MAX_BATCH_SIZE", "1", 1],
+  ["maxTokensPerStep", "--max-tokens-per-step", "MLX_CB_MAX_TOKENS_PER_STEP", "2048", 2048],
+  ["maxQueue", "--max-queue", "MLX_CB_MAX_QUEUE", "0", 0],
+  ["memoryLimit", "--memory-limit", "MLX_CB_MEMORY_LIMIT", "123456789", 123_456_789],
+  ["memoryLimit", "--memory-limit", "MLX_CB_MEMORY_LIMIT", "8GB", 8e9],
+  ["memoryLimit", "--memory-limit", "MLX_CB_MEMORY_LIMIT", "1.5 gib", 1.5 * 2 ** 30],
+  ["memoryLimit", "--memory-limit", "MLX_CB_MEMORY_LIMIT", "512M", 512e6],
+  ["memoryLimit", "--memory-limit", "MLX_CB_MEMORY_LIMIT", "80%", Math.floor(0.8 * machineMemory())],
+  ["acceptAnyModel", "--accept-any-model", "MLX_CB_ACCEPT_ANY_MODEL", "true", true],
+  ["acceptAnyModel", "--accept-any-model", "MLX_CB_ACCEPT_ANY_MODEL", "0", false],
+  ["apiKey", "--api-key", "MLX_CB_API_KEY", "one, two", ["one", "two"]],
+  ["logLevel", "--log-level", "MLX_CB_LOG_LEVEL", "debug", "debug"],
+  ["logFormat", "--log-format", "MLX_CB_LOG_FORMAT", "json", "json"],
+  ["shutdownGrace", "--shutdown-grace", "MLX_CB_SHUTDOWN_GRACE", "2.5", 2.5],
+];
 
 describe("every option, by flag and by variable", () => {
   test.each(accepted)("%s: %s or %s = %s", (key, flag, variable, text, value) => {
@@ -84,6 +95,10 @@ describe("every option, by flag and by variable", () => {
     expect(parse(["-ma/b", "-p80"])).toMatchObject({ model: "a/b", port: 80 });
     expect(parse(["--port", "1", "--port", "2"]).port).toBe(2);
     expect(parse(["--api-key", "a", "--api-key", "b,c"]).apiKey).toEqual(["a", "b", "c"]);
+    expect(parse(["--adapter", "a=x", "--adapter", "b=y"]).adapter).toEqual([
+      { name: "a", path: "x" },
+      { name: "b", path: "y" },
+    ]);
     expect(parse(["--accept-any-model", "--port", "1"])).toMatchObject({ acceptAnyModel: true, port: 1 });
     expect(parse(["--model", "~/x=y"]).model).toBe("~/x=y");
   });
@@ -139,6 +154,9 @@ describe("what is refused", () => {
     [["--memory-limit", "0"], /^--memory-limit must be/],
     [["--memory-limit", "101%"], /^--memory-limit must be/],
     [["--memory-limit", "-8GB"], /^--memory-limit must be/],
+    [["--adapter", "chef"], /^--adapter must be a name and an adapter's directory, .* not "chef"\.$/],
+    [["--adapter", "=x"], /^--adapter must be/],
+    [["--adapter", "a=x,b"], /^--adapter must be/],
     [["--log-level", "loud"], '--log-level must be error, warn, info or debug, not "loud".'],
     [["--log-format", "xml"], '--log-format must be text or json, not "xml".'],
     [["--shutdown-grace", "-5"], /^--shutdown-grace must be a number of seconds/],

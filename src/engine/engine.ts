@@ -2,6 +2,7 @@
 import { EngineFailure, InvalidRequest, type ServeError, Unavailable } from "../errors.ts";
 import { cacheBytesPerToken, KvPool } from "../kv/pool.ts";
 import { RowTable, sizeClasses } from "../kv/rows.ts";
+import { clearCache } from "../mlx/memory.ts";
 import type { LoadedModel } from "../models/load.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { Output } from "./output.ts";
@@ -26,6 +27,9 @@ export interface EngineOptions {
   /** Called once when a step fails; everything that ran has been ended. */
   onFailure: (error: EngineFailure) => void;
 }
+
+/** Without work for so long, an engine frees the memory that it keeps for the next step. */
+const IDLE_MS = 1000;
 
 export class Engine {
   readonly #loaded: LoadedModel;
@@ -88,12 +92,19 @@ export class Engine {
 
   /** Queues a request. Throws `InvalidRequest`, `Overloaded`, `Unavailable` or `EngineFailure`, before anything is computed. */
   submit(request: GenerationRequest, signal?: AbortSignal): Generation {
-    if (this.#failure) throw this.#failure;
+    if (this.#failure) throw new Unavailable(this.#failure.message);
     if (this.#closing) throw new Unavailable("The server is shutting down.");
     this.#check(request);
     const id = this.#nextId++;
     const { contextLength, eosTokenIds } = this.#options;
-    const sequence = new Sequence({ id, request, contextLength, eosTokenIds, seed: randomSeed() });
+    const sequence = new Sequence({
+      id,
+      request,
+      contextLength,
+      eosTokenIds,
+      seed: randomSeed(),
+      adapter: this.#adapterOf(request),
+    });
     const output = new Output(this.#tokenizer, request.stop);
     const cancel = () => this.#cancel(sequence);
     if (signal?.aborted) {
@@ -139,11 +150,20 @@ export class Engine {
     clearTimeout(timer);
   }
 
+  /** Number in the batch; 0 for none. */
+  #adapterOf({ adapter }: GenerationRequest): number {
+    if (adapter === null) return 0;
+    const number = this.#loaded.adapters.indexOf(adapter) + 1;
+    if (number === 0) throw new InvalidRequest(`There is no adapter ${JSON.stringify(adapter)}.`, "model", "model_not_found");
+    return number;
+  }
+
   #check({ promptTokens, maxTokens }: GenerationRequest): void {
     const { contextLength } = this.#options;
     const { vocabSize } = this.#loaded.model;
     const length = promptTokens.length;
     if (length === 0) throw new InvalidRequest("The prompt has no tokens.", "prompt");
+    if (maxTokens !== null && !(maxTokens >= 0)) throw new InvalidRequest(`${maxTokens} is no number of tokens.`, "max_tokens");
     if (length > contextLength || (length === contextLength && maxTokens !== 0)) {
       throw new InvalidRequest(
         `This model's maximum context length is ${contextLength} tokens, but the prompt has ${length}.`,
@@ -154,7 +174,7 @@ export class Engine {
     if (promptTokens.some((id) => !(Number.isInteger(id) && id >= 0 && id < vocabSize))) {
       throw new InvalidRequest(`The prompt has token ids outside of the vocabulary of ${vocabSize}.`, "prompt");
     }
-    if (!this.#rows.fitsAlone(length + 1)) {
+    if (maxTokens !== 0 && !this.#rows.fitsAlone(length + 1)) {
       throw new InvalidRequest(`The prompt's ${length} tokens do not fit into the memory of this server.`, "messages");
     }
   }
@@ -165,10 +185,13 @@ export class Engine {
         if (this.#scheduler.idle && this.#inFlight.length === 0) {
           this.#pool.free();
           this.#rows.takeActions();
-          if (this.#closing) return;
+          if (this.#closing) return clearCache();
+          // What MLX keeps for reuse is given back unless work comes soon.
+          const rest = setTimeout(clearCache, IDLE_MS);
           await new Promise<void>((resolve) => {
             this.#wake = resolve;
           });
+          clearTimeout(rest);
           this.#wake = null;
         }
         await this.#step();
@@ -176,7 +199,7 @@ export class Engine {
         await new Promise((resolve) => setImmediate(resolve));
       }
     } catch (error) {
-      this.#break(error);
+      await this.#break(error);
     }
   }
 
@@ -255,11 +278,16 @@ export class Engine {
   }
 
   /** A step could not be built or computed: its caches are in an unknown state, so nothing can go on. */
-  #break(cause: unknown): void {
+  async #break(cause: unknown): Promise<void> {
     const reason = cause instanceof Error ? cause.message : String(cause);
     const failure = new EngineFailure(`The engine failed: ${reason}`, { cause });
     this.#failure = failure;
     this.#failAll(failure);
     this.#options.onFailure(failure);
+    // The step behind fails as well, and is heard by nobody else.
+    await Promise.allSettled(this.#inFlight.map(({ done }) => done));
+    for (const step of this.#inFlight) step.free();
+    this.#inFlight = [];
+    this.#pool.free();
   }
 }

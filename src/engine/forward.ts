@@ -14,6 +14,8 @@ export interface ForwardSpan extends Span {
   pending: number;
   /** Logits of the last token are wanted. */
   sample: boolean;
+  /** Number of its adapter, 0 for none. */
+  adapter: number;
 }
 
 export interface OpenBatch<T> {
@@ -67,6 +69,9 @@ export function openBatch<T extends ForwardSpan>(
     tokens,
     positions: ints(positions),
     outputs: wantsAll ? null : ints(outputs),
+    adapters: spans.some(({ adapter }) => adapter > 0)
+      ? ints(spans.flatMap(({ adapter, count }) => Array<number>(count).fill(adapter)))
+      : null,
     attend: pool.open(layout),
   };
   return { batch, spans, offsets };

@@ -20,6 +20,7 @@ export function completeRequest(
 ): GenerationRequest {
   return {
     promptTokens,
+    adapter: options.adapter ?? null,
     maxTokens: options.maxTokens ?? null,
     stop: options.stop ?? [],
     stopTokenIds: options.stopTokenIds ?? [],

@@ -26,6 +26,8 @@ export interface SamplingParams {
 
 export interface GenerationRequest {
   promptTokens: readonly number[] | Int32Array;
+  /** One of `ModelInfo.adapters`; null: the model as it is. */
+  adapter: string | null;
   /** Null: as far as the context goes. 0: nothing is generated. */
   maxTokens: number | null;
   sampling: SamplingParams;
@@ -95,6 +97,8 @@ export interface ModelInfo {
   id: string;
   /** Other names that a request may use (`default`, the last part of the path). */
   aliases: readonly string[];
+  /** Names of the LoRA adapters that a request may choose. */
+  adapters: readonly string[];
   architecture: string;
   contextLength: number;
   vocabSize: number;

@@ -37,6 +37,8 @@ export interface SchedulerOptions {
   /** At least maxBatchSize, so that every decoding row fits into every step. */
   maxTokensPerStep: number;
   maxQueue: number;
+  /** Share of the cache memory up to which new sequences are let in beside others: 0.8 unless told. */
+  admissionShare?: number;
 }
 
 /** How often a waiting sequence may be overtaken by ones that need less memory. */
@@ -154,13 +156,22 @@ export class Scheduler<T extends Schedulable> {
       if (sequence.inFlight === 0 && !this.#rows.fitsAlone(sequence.length + 1)) {
         this.#waiting.splice(i, 1);
         plan.exhausted.push(sequence);
-      } else if (sequence.inFlight === 0 && this.#rows.ensure(sequence.id, sequence.length + 1, 0)) {
+      } else if (
+        sequence.inFlight === 0 &&
+        this.#leavesReserve(sequence) &&
+        this.#rows.ensure(sequence.id, sequence.length + 1, 0)
+      ) {
         this.#waiting.splice(i, 1);
         this.#running.push(sequence);
         for (const before of this.#waiting.slice(0, i)) before.overtaken++;
       } else if (waiting.overtaken >= MAX_OVERTAKES) return;
       else i++;
     }
+  }
+
+  /** What runs will grow: filling the memory to the brim would have rows preempted and computed again. */
+  #leavesReserve(sequence: T): boolean {
+    return this.#running.length === 0 || this.#rows.shareWith(sequence.length + 1) <= (this.#options.admissionShare ?? 0.8);
   }
 
   /** Shortest remainder first, so that a short prompt never waits for a long one; the oldest always gets a quarter. */

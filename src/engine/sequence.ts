@@ -10,6 +10,8 @@ export interface SequenceOptions {
   eosTokenIds: readonly number[];
   /** Used when the request names none. */
   seed: number;
+  /** Number of its adapter; 0, none, by default. */
+  adapter?: number;
 }
 
 /** One request in the batch: its tokens and how far it has come. The one object per row. */
@@ -19,6 +21,7 @@ export class Sequence implements Schedulable {
   readonly sampling: SamplingParams;
   readonly logprobs: number | null;
   readonly seed: number;
+  readonly adapter: number;
   readonly minTokens: number;
   readonly maxLength: number;
   readonly endTokenIds: ReadonlySet<number>;
@@ -32,12 +35,13 @@ export class Sequence implements Schedulable {
   finished = false;
   readonly #bannedAtFirst: readonly number[];
 
-  constructor({ id, request, contextLength, eosTokenIds, seed }: SequenceOptions) {
+  constructor({ id, request, contextLength, eosTokenIds, seed, adapter = 0 }: SequenceOptions) {
     this.id = id;
     this.prompt = Int32Array.from(request.promptTokens);
     this.sampling = request.sampling;
     this.logprobs = request.logprobs;
     this.seed = request.sampling.seed ?? seed;
+    this.adapter = adapter;
     this.minTokens = request.minTokens;
     this.length = this.prompt.length;
     this.maxLength = Math.min(contextLength, this.length + (request.maxTokens ?? contextLength));
@@ -50,9 +54,9 @@ export class Sequence implements Schedulable {
     return this.length - this.prompt.length;
   }
 
-  /** Tokens that may not be sampled next. */
+  /** What the token now being sampled, which the plan has counted already, may not be. */
   get banned(): readonly number[] {
-    return this.sampledCount < this.minTokens ? this.#bannedAtFirst : [];
+    return this.sampledCount <= this.minTokens ? this.#bannedAtFirst : [];
   }
 
   /** Token id at a position; null while it is in flight. */
@@ -61,9 +65,9 @@ export class Sequence implements Schedulable {
     return this.output[position - this.prompt.length] ?? null;
   }
 
-  /** Takes the value of the oldest token in flight. */
+  /** Takes the value of the oldest token in flight; one that was on its way when the output ended is not part of it. */
   receive(id: number): void {
-    this.output.push(id);
+    if (!this.finished) this.output.push(id);
     this.inFlight -= 1;
   }
 }

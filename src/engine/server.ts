@@ -5,6 +5,7 @@ import { type EngineFailure, Unavailable } from "../errors.ts";
 import { openMlx } from "../mlx/array.ts";
 import { locateNativeLibrary } from "../mlx/library.ts";
 import { activeMemory, cacheMemory, deviceMemory, peakMemory, setCacheLimit, setMemoryLimit } from "../mlx/memory.ts";
+import { type AdapterSource, checkAdapterNames } from "../models/adapter.ts";
 import { type Checkpoint, openCheckpoint } from "../models/checkpoint.ts";
 import { readGenerationConfig } from "../models/generation-config.ts";
 import { type LoadedModel, loadModel } from "../models/load.ts";
@@ -35,6 +36,8 @@ export interface ServerOptions {
   memoryLimit?: number;
   /** What the API calls the model; by default its path. */
   modelId?: string;
+  /** LoRA adapters, directories of mlx-lm's or PEFT's, that requests choose by name. */
+  adapters?: readonly AdapterSource[];
   /** Computes on the CPU even where there is a GPU. */
   cpu?: boolean;
   /** Capacity in tokens of the smallest cache row; for tests. */
@@ -66,6 +69,11 @@ export class ContinuousBatchingServer implements InferenceServer {
   /** Reads the model and starts the engine. Throws `StartupError`. */
   async load(): Promise<void> {
     if (this.#parts) return;
+    const { adapters = [] } = this.#options;
+    checkAdapterNames(
+      adapters.map(({ name }) => name),
+      [this.#id, ...this.#aliases],
+    );
     const device = openMlx(locateNativeLibrary(), this.#options.cpu ?? false);
     const begun = performance.now();
     const checkpoint = await openCheckpoint(this.#path);
@@ -75,7 +83,7 @@ export class ContinuousBatchingServer implements InferenceServer {
     });
     const template = new ChatTemplate(checkpoint.tokenizerConfig ?? {}, checkpoint.chatTemplate);
     if (template.problem) this.#log("warn", template.problem);
-    const loaded = await loadModel(checkpoint);
+    const loaded = await loadModel(checkpoint, { adapters });
     try {
       this.#start(checkpoint, loaded, tokenizer, template);
     } catch (error) {
@@ -123,7 +131,8 @@ export class ContinuousBatchingServer implements InferenceServer {
   }
 
   encode(text: string, options: { addSpecialTokens: boolean }): Promise<number[]> {
-    return this.#running.tokenizer.encodeAsync(text, options);
+    const { tokenizer, info } = this.#running;
+    return tokenizer.encodeAsync(text, { ...options, maxTokens: info.contextLength });
   }
 
   decode(ids: readonly number[]): string {
@@ -156,6 +165,14 @@ export class ContinuousBatchingServer implements InferenceServer {
     parts.loaded.free();
   }
 
+  get #id(): string {
+    return this.#options.modelId ?? this.#path;
+  }
+
+  get #aliases(): string[] {
+    return ["default", basename(this.#id)];
+  }
+
   get #running(): Loaded {
     if (!this.#parts) throw new Unavailable("The model is not loaded.");
     return this.#parts;
@@ -181,10 +198,10 @@ export class ContinuousBatchingServer implements InferenceServer {
       smallestSizeClass: this.#options.smallestSizeClass,
       onFailure: (error) => this.#fail(error),
     });
-    const id = this.#options.modelId ?? this.#path;
     const info: ModelInfo = {
-      id,
-      aliases: ["default", basename(id)],
+      id: this.#id,
+      aliases: this.#aliases,
+      adapters: loaded.adapters,
       architecture: loaded.architecture,
       contextLength,
       vocabSize,

@@ -59,6 +59,7 @@ export class Step {
       count: item.count,
       sample: item.sample,
       pending: item.sequence.pending,
+      adapter: item.sequence.adapter,
       token: (position: number) => item.sequence.token(position),
       of: item.sequence,
     }));

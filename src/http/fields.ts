@@ -77,7 +77,9 @@ export const samplingEntries = {
   user: text("Accepted and not used."),
 };
 
-export const model = text("The served model's id, `default`, or nothing.");
+export const model = text(
+  "The served model's id, `default`, or nothing; an adapter's name, alone or after the model's, as in `default:name`.",
+);
 export const maxTokens = whole(0, Number.MAX_SAFE_INTEGER, "The most tokens to generate. 0: none.");
 
 /** A whole number in a response. */

@@ -20,6 +20,8 @@ export interface Job {
 }
 
 export interface JobOptions {
+  /** What the response calls the model. */
+  model: string;
   idPrefix: "chatcmpl" | "cmpl";
   requests: readonly GenerationRequest[];
   promptTokens: number;
@@ -33,7 +35,7 @@ export function startJob(context: HttpContext, options: JobOptions): Job {
   return {
     id: `${options.idPrefix}-${crypto.randomUUID().replaceAll("-", "")}`,
     created: Math.floor(Date.now() / 1000),
-    model: context.server.model.id,
+    model: options.model,
     context,
     generations: submitAll(context.server, options.requests, options.signal),
     promptTokens: options.promptTokens,

@@ -8,6 +8,7 @@ export type SamplingBody = v.InferOutput<v.ObjectSchema<typeof samplingEntries, 
 /** What differs between chat and plain completions once the prompt is tokens. */
 export interface PromptParts {
   promptTokens: number[];
+  adapter: string | null;
   maxTokens: number | null;
   logprobs: number | null;
 }

@@ -42,5 +42,7 @@ export interface Batch {
   readonly positions: MxArray;
   /** int32 rows of which logits are wanted; null: of all. */
   readonly outputs: MxArray | null;
+  /** int32 [T], the adapter of each token, 0 for none; null: no token of the step has one. */
+  readonly adapters: MxArray | null;
   readonly attend: Attend;
 }

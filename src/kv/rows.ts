@@ -57,6 +57,14 @@ export class RowTable {
     return this.#allocated.reduce((sum, rows, i) => sum + rows * this.#rowBytes(i), 0);
   }
 
+  /** Share of the budget that rows in use take when one more of this length is among them. */
+  shareWith(length: number): number {
+    const sizeClass = this.#classFor(length);
+    if (sizeClass === null) return Number.POSITIVE_INFINITY;
+    const used = this.#rows.reduce((sum, rows, i) => sum + rows.length * this.#rowBytes(i), 0);
+    return (used + this.#rowBytes(sizeClass)) / this.#budget;
+  }
+
   place(id: number): Place | undefined {
     return this.#places.get(id);
   }

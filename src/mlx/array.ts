@@ -62,6 +62,8 @@ export function submit<T>(build: () => Submission & { result: T }): { result: T;
   const ticket = ffi.shim_submit(doubles(built.outputs), built.outputs.length, built.awaited);
   if (typeof ticket !== "number" || ticket === 0) throw lastError();
   const done = new Promise<void>((resolve, reject) => pending.set(ticket, { resolve, reject }));
+  // Steps are awaited in order: one that fails before its turn is not an unhandled rejection.
+  done.catch(() => {});
   return { result: built.result, done };
 }
 

@@ -149,6 +149,11 @@ export const OPS = {
   // Linear algebra.
   matmul: binary("matmul", "Matrix product over the last two axes"),
   addmm: { args: { c: "array", a: "array", b: "array" }, cpp: "mx::addmm(c, a, b, 1.0f, 1.0f, S)", doc: "c + a @ b" },
+  gather_mm: {
+    args: { a: "array", b: "array", matrices: "array" },
+    cpp: "mx::gather_mm(a, b, std::nullopt, matrices, false, S)",
+    doc: "a [T, M, K] times, for each t, b[matrices[t]] of b [N, K, L]",
+  },
   quantized_matmul: {
     args: {
       x: "array",

@@ -297,6 +297,11 @@ export function addmm(c: MxArray, a: MxArray, b: MxArray): MxArray {
   return checked(ffi.op_addmm(c, a, b));
 }
 
+/** a [T, M, K] times, for each t, b[matrices[t]] of b [N, K, L]. */
+export function gatherMm(a: MxArray, b: MxArray, matrices: MxArray): MxArray {
+  return checked(ffi.op_gather_mm(a, b, matrices));
+}
+
 /** x @ dequantized(w), transposed by default as linear layers store it. */
 export function quantizedMatmul(
   x: MxArray,

@@ -5,7 +5,7 @@ import { swiglu } from "../mlx/fast.ts";
 import type { MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
 import type { Embedding } from "../nn/embedding.ts";
-import type { Linear } from "../nn/linear.ts";
+import { type Linear, takeAdapters } from "../nn/linear.ts";
 import type { RmsNorm } from "../nn/norm.ts";
 import { Rope } from "../nn/rope.ts";
 import type { Architecture, LanguageModel } from "./model.ts";
@@ -84,10 +84,10 @@ class Attention {
 
   forward(x: MxArray, batch: Batch): MxArray {
     const { heads, kvHeads, headDim, rope } = this.#config;
-    const q = rope.forward(mx.reshape(this.q_proj.forward(x), [-1, heads, headDim]), batch.positions);
-    const k = rope.forward(mx.reshape(this.k_proj.forward(x), [-1, kvHeads, headDim]), batch.positions);
-    const v = mx.reshape(this.v_proj.forward(x), [-1, kvHeads, headDim]);
-    return this.o_proj.forward(batch.attend(this.#layer, q, k, v, { scale: headDim ** -0.5 }));
+    const q = rope.forward(mx.reshape(this.q_proj.forward(x, batch), [-1, heads, headDim]), batch.positions);
+    const k = rope.forward(mx.reshape(this.k_proj.forward(x, batch), [-1, kvHeads, headDim]), batch.positions);
+    const v = mx.reshape(this.v_proj.forward(x, batch), [-1, kvHeads, headDim]);
+    return this.o_proj.forward(batch.attend(this.#layer, q, k, v, { scale: headDim ** -0.5 }), batch);
   }
 }
 
@@ -102,8 +102,8 @@ class Mlp {
     this.down_proj = weights.linear(`${prefix}.down_proj`, intermediateSize, hiddenSize, mlpBias);
   }
 
-  forward(x: MxArray): MxArray {
-    return this.down_proj.forward(swiglu(this.gate_proj.forward(x), this.up_proj.forward(x)));
+  forward(x: MxArray, batch: Batch): MxArray {
+    return this.down_proj.forward(swiglu(this.gate_proj.forward(x, batch), this.up_proj.forward(x, batch)), batch);
   }
 }
 
@@ -122,7 +122,7 @@ class TransformerBlock {
 
   forward(x: MxArray, batch: Batch): MxArray {
     const h = mx.add(x, this.self_attn.forward(this.input_layernorm.forward(x), batch));
-    return mx.add(h, this.mlp.forward(this.post_attention_layernorm.forward(h)));
+    return mx.add(h, this.mlp.forward(this.post_attention_layernorm.forward(h), batch));
   }
 }
 
@@ -150,7 +150,7 @@ class Llama implements LanguageModel {
     for (const layer of this.layers) h = layer.forward(h, batch);
     if (batch.outputs !== null) h = mx.take(h, batch.outputs, 0);
     h = this.norm.forward(h);
-    return this.lm_head ? this.lm_head.forward(h) : this.embed_tokens.asLinear(h);
+    return this.lm_head ? this.lm_head.forward(h, takeAdapters(batch, batch.outputs)) : this.embed_tokens.asLinear(h);
   }
 }
 

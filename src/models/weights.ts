@@ -21,6 +21,7 @@ import {
 import { RmsNorm } from "../nn/norm.ts";
 import { Parameter } from "../nn/parameter.ts";
 import { modeNumber, type Quantization } from "../nn/quantization.ts";
+import { AdapterSet } from "./adapter-set.ts";
 import { type ExpectedTensor, matchTensors } from "./audit.ts";
 import type { ConfigReader } from "./model-config.ts";
 import { QuantizationConfig } from "./quantization-config.ts";
@@ -31,6 +32,8 @@ export interface WeightOptions {
   dtype: Dtype | null;
   /** Matrices are laid out for our CPU primitives. */
   packed: boolean;
+  /** Updates of linear layers. */
+  adapters?: AdapterSet;
 }
 
 const FLOATS: ReadonlySet<string> = new Set(["float16", "bfloat16", "float32", "float64"]);
@@ -39,6 +42,7 @@ export class Weights {
   readonly #tensors: ReadonlyMap<string, TensorInfo>;
   readonly #options: WeightOptions;
   readonly #quantization: QuantizationConfig;
+  readonly #adapters: AdapterSet;
   readonly #expected: ExpectedTensor[] = [];
   readonly #pending: { parameter: Parameter; read: () => MxArray }[] = [];
 
@@ -46,6 +50,7 @@ export class Weights {
     this.#tensors = tensors;
     this.#options = options;
     this.#quantization = new QuantizationConfig(config);
+    this.#adapters = options.adapters ?? new AdapterSet([]);
   }
 
   has(name: string): boolean {
@@ -69,7 +74,13 @@ export class Weights {
     return new RmsNorm(this.tensor(`${prefix}.weight`, [dim]), eps);
   }
 
+  /** With the updates that adapters have for it. */
   linear(prefix: string, inDim: number, outDim: number, bias: boolean): Linear {
+    const layer = this.#plainLinear(prefix, inDim, outDim, bias);
+    return this.#adapters.wrap(prefix, inDim, outDim, layer, (name, read) => this.#declare(name, read));
+  }
+
+  #plainLinear(prefix: string, inDim: number, outDim: number, bias: boolean): Linear {
     const biasParameter = bias ? this.tensor(`${prefix}.bias`, [outDim]) : null;
     const quantization = this.#quantizationOf(prefix, inDim);
     if (quantization && !this.#options.packed) {
@@ -96,6 +107,7 @@ export class Weights {
   /** Throws one `StartupError` that names everything missing, surplus or misshapen. */
   check(where: string, ignore: readonly RegExp[]): void {
     matchTensors(this.#expected, this.#tensors, { where, ignore });
+    this.#adapters.check();
   }
 
   /** Bytes of what is loaded. */

@@ -4,9 +4,20 @@ import * as mx from "../mlx/ops.ts";
 import type { Parameter } from "./parameter.ts";
 import { modeNumber, type Quantization } from "./quantization.ts";
 
+/** What a layer sees of the batch. */
+export interface AdapterChoice {
+  /** int32 [T], the adapter of each row of x, 0 for none; null: none of them has one. */
+  readonly adapters: MxArray | null;
+}
+
 export interface Linear {
   /** x [T, in] to [T, out] */
-  forward(x: MxArray): MxArray;
+  forward(x: MxArray, batch: AdapterChoice): MxArray;
+}
+
+/** The choice for the rows of x that `mx.take(x, rows, 0)` leaves; null: all of them. */
+export function takeAdapters({ adapters }: AdapterChoice, rows: MxArray | null): AdapterChoice {
+  return { adapters: adapters !== null && rows !== null ? mx.take(adapters, rows, 0) : adapters };
 }
 
 export class DenseLinear implements Linear {

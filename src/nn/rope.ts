@@ -1,5 +1,5 @@
 /** Rotary position embedding with one offset per token. Scalings as in mlx-lm's rope_utils. */
-import { floats, keep, release } from "../mlx/array.ts";
+import { floats } from "../mlx/array.ts";
 import { currentDevice, type MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
 
@@ -19,45 +19,37 @@ export type RopeScaling =
 
 export class Rope {
   readonly #options: RopeOptions;
+  /** base ** (2i / dims), adjusted where the scaling asks for it; null: MLX computes them from the base. */
   readonly #freqs: number[] | null;
-  #freqsArray: MxArray | null = null;
-  /** The CPU's angles of the step at hand, which all layers share. */
-  #table: { positions: MxArray; array: MxArray } | null = null;
+  readonly #scale: number;
+  /** What all layers of the step at hand share: known by its positions, freed with the step. */
+  #step: { positions: MxArray; shared: MxArray | null } | null = null;
 
   constructor(options: RopeOptions) {
+    const { dims, base, scaling } = options;
     this.#options = options;
-    this.#freqs = options.scaling.kind === "llama3" ? llama3Freqs(options.dims, options.base, options.scaling) : null;
+    this.#freqs = scaling.kind === "llama3" ? llama3Freqs(dims, base, scaling) : null;
+    this.#scale = scaling.kind === "linear" ? 1 / scaling.factor : 1;
   }
 
   /** x [T, heads, headDim], positions int32 [T] */
   forward(x: MxArray, positions: MxArray): MxArray {
-    const { dims, base, traditional, scaling } = this.#options;
-    const scale = scaling.kind === "linear" ? 1 / scaling.factor : 1;
-    if (currentDevice() === "cpu") return mx.cpuRope(x, this.#angles(positions, scale), traditional);
-    if (this.#freqs && this.#freqsArray === null) this.#freqsArray = keep(floats(this.#freqs));
+    const { dims, base, traditional } = this.#options;
+    const cpu = currentDevice() === "cpu";
+    if (this.#step?.positions !== positions) {
+      this.#step = { positions, shared: cpu ? this.#angles(positions) : this.#freqs && floats(this.#freqs) };
+    }
+    const { shared } = this.#step;
+    if (cpu) return mx.cpuRope(x, shared!, traditional);
     // MLX takes one offset per batch entry, so each token is an entry: [T, heads, 1, headDim].
-    const rotated = mx.rope(mx.expandDims(x, 2), dims, traditional, base, scale, positions, this.#freqsArray);
-    return mx.squeeze(rotated, 2);
+    return mx.squeeze(mx.rope(mx.expandDims(x, 2), dims, traditional, base, this.#scale, positions, shared), 2);
   }
 
-  #angles(positions: MxArray, scale: number): MxArray {
-    if (this.#table?.positions === positions) return this.#table.array;
-    this.#freqsArray ??= keep(floats(this.#inverseFreqs()));
-    const array = mx.cpuRopeTable(positions, this.#freqsArray, scale);
-    this.#table = { positions, array };
-    return array;
-  }
-
-  /** Radians per position. */
-  #inverseFreqs(): number[] {
+  /** Cosines and sines for our CPU primitive. */
+  #angles(positions: MxArray): MxArray {
     const { dims, base } = this.#options;
-    if (this.#freqs) return this.#freqs.map((freq) => 1 / freq);
-    return Array.from({ length: dims / 2 }, (_, i) => base ** ((-2 * i) / dims));
-  }
-
-  free(): void {
-    if (this.#freqsArray !== null) release(this.#freqsArray);
-    this.#freqsArray = null;
+    const freqs = this.#freqs ?? Array.from({ length: dims / 2 }, (_, i) => base ** ((2 * i) / dims));
+    return mx.cpuRopeTable(positions, floats(freqs.map((freq) => 1 / freq)), this.#scale);
   }
 }
 

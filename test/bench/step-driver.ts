@@ -211,6 +211,7 @@ export class StepDriver {
 function describeRequest(prompt: Int32Array, temperature: number): GenerationRequest {
   return {
     promptTokens: prompt,
+    adapter: null,
     maxTokens: null,
     stop: [],
     stopTokenIds: [],

@@ -38,6 +38,7 @@ export class ImitationServer implements InferenceServer {
   model: ModelInfo = {
     id: "tiny-chat",
     aliases: ["default"],
+    adapters: [],
     architecture: "llama",
     contextLength: 4096,
     vocabSize: 512,

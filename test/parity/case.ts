@@ -1,4 +1,5 @@
 /** Checks a parity case: logits of a model directory against those that mlx-lm computed, alone and in ragged batches. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { evaluate, fromFile, readFloats, scope } from "../../src/mlx/array.ts";
 import { DTYPES } from "../../src/mlx/dtype.ts";
@@ -34,11 +35,28 @@ interface Expected {
 /** How a check feeds the sequences. */
 export type Mode = "alone" | "ragged";
 
-async function readExpected(directory: string, count: number): Promise<Expected> {
-  const { tensors } = await readSafetensorsHeader(join(directory, "expected.safetensors"));
+/** The model as it is, or with the adapter that the case has. */
+interface Variant {
+  adapter: number;
+  expected: Expected;
+}
+
+const ADAPTER = "adapters";
+const EXPECTED = "expected.safetensors";
+const EXPECTED_BASE = "expected_base.safetensors";
+
+async function readVariants(directory: string, count: number): Promise<Variant[]> {
+  if (!existsSync(join(directory, ADAPTER))) return [{ adapter: 0, expected: await readExpected(directory, EXPECTED, count) }];
+  const adapted = { adapter: 1, expected: await readExpected(directory, EXPECTED, count) };
+  if (!existsSync(join(directory, EXPECTED_BASE))) return [adapted];
+  return [{ adapter: 0, expected: await readExpected(directory, EXPECTED_BASE, count) }, adapted];
+}
+
+async function readExpected(directory: string, file: string, count: number): Promise<Expected> {
+  const { tensors } = await readSafetensorsHeader(join(directory, file));
   const read = (name: string): Float32Array => {
     const info = tensors.get(name);
-    if (!info) throw new Error(`expected.safetensors has no ${name}`);
+    if (!info) throw new Error(`${file} has no ${name}`);
     return scope(() => {
       const array = fromFile(info.path, info.offset, info.byteLength, DTYPES.float32, info.shape as number[]);
       evaluate(array);
@@ -50,12 +68,12 @@ async function readExpected(directory: string, count: number): Promise<Expected>
 }
 
 /** Logits of every position of every sequence, [length, vocab] each. */
-function runAlone(loaded: LoadedModel, sequences: readonly CaseSequence[]): Float32Array[] {
+function runAlone(loaded: LoadedModel, sequences: readonly CaseSequence[], adapter: number): Float32Array[] {
   return sequences.map(({ prompt, decode }) => {
     const driver = new Driver(loaded);
     try {
-      const parts = [driver.step([{ sequence: 0, ids: prompt }])[0]!];
-      for (const id of decode) parts.push(driver.step([{ sequence: 0, ids: [id] }])[0]!);
+      const parts = [driver.step([{ sequence: 0, ids: prompt, adapter }])[0]!];
+      for (const id of decode) parts.push(driver.step([{ sequence: 0, ids: [id], adapter }])[0]!);
       return join32(parts);
     } finally {
       driver.free();
@@ -63,14 +81,19 @@ function runAlone(loaded: LoadedModel, sequences: readonly CaseSequence[]): Floa
   });
 }
 
-/** All sequences, twice each, in one batch: chunks of changing sizes, decoding rows beside them, joins, leaves, class changes. */
-function runRagged(loaded: LoadedModel, sequences: readonly CaseSequence[]): Float32Array[][] {
+/**
+ * All sequences, with each adapter of the list, in one batch: chunks of changing sizes, decoding rows beside them, joins,
+ * leaves, class changes. Neighbouring rows have different adapters.
+ */
+function runRagged(loaded: LoadedModel, sequences: readonly CaseSequence[], adapters: readonly number[]): Float32Array[][] {
   const driver = new Driver(loaded, 8);
-  const rounds = 2;
-  const rows = Array.from({ length: sequences.length * rounds }, (_, i) => {
-    const { prompt, decode } = sequences[i % sequences.length]!;
-    return { id: i, prompt, ids: [...prompt, ...decode], at: 0, joins: i * 2, parts: [] as Float32Array[] };
-  });
+  const rows = sequences.flatMap(({ prompt, decode }, i) =>
+    adapters.map((adapter, j) => {
+      const id = i * adapters.length + j;
+      const joins = (j * sequences.length + i) * 2;
+      return { id, adapter, prompt, ids: [...prompt, ...decode], at: 0, joins, parts: [] as Float32Array[] };
+    }),
+  );
   const chunks = [3, 1, 7, 2, 16, 5, 11];
   try {
     for (let step = 0; rows.some(({ at, ids }) => at < ids.length); step++) {
@@ -81,7 +104,7 @@ function runRagged(loaded: LoadedModel, sequences: readonly CaseSequence[]): Flo
         if (row.at >= row.prompt.length && (step + row.id) % 4 === 0) continue;
         const limit = row.at < row.prompt.length ? row.prompt.length - row.at : 1;
         const count = Math.min(limit, chunks[(step + row.id) % chunks.length]!);
-        spans.push({ sequence: row.id, ids: row.ids.slice(row.at, row.at + count) });
+        spans.push({ sequence: row.id, ids: row.ids.slice(row.at, row.at + count), adapter: row.adapter });
       }
       if (spans.length === 0) continue;
       driver.step(spans).forEach((logits, i) => {
@@ -94,7 +117,7 @@ function runRagged(loaded: LoadedModel, sequences: readonly CaseSequence[]): Flo
   } finally {
     driver.free();
   }
-  return Array.from({ length: rounds }, (_, round) => sequences.map((_, i) => join32(rows[round * sequences.length + i]!.parts)));
+  return adapters.map((_, j) => sequences.map((_, i) => join32(rows[i * adapters.length + j]!.parts)));
 }
 
 function join32(parts: readonly Float32Array[]): Float32Array {
@@ -127,14 +150,29 @@ function compare(logits: readonly Float32Array[], sequences: readonly CaseSequen
   }, 0);
 }
 
-/** Throws what loading throws; a difference is `ok: false`. */
+/**
+ * A case with an adapter is checked with it and without it, in the same batch too. Throws what loading throws; a difference
+ * is `ok: false`.
+ */
 export async function checkCase(directory: string, modes: readonly Mode[] = ["alone", "ragged"]): Promise<CaseResult> {
   const { name, sequences, tolerance }: CaseFile = await Bun.file(join(directory, "case.json")).json();
-  const expected = await readExpected(directory, sequences.length);
-  const loaded = await loadModel(await openCheckpoint(directory));
+  const variants = await readVariants(directory, sequences.length);
+  const adapters = variants.some(({ adapter }) => adapter > 0) ? [{ name: ADAPTER, path: join(directory, ADAPTER) }] : [];
+  const loaded = await loadModel(await openCheckpoint(directory), { adapters });
   try {
-    const runs = modes.flatMap((mode) => (mode === "alone" ? [runAlone(loaded, sequences)] : runRagged(loaded, sequences)));
-    const max_error = Math.max(...runs.map((logits) => compare(logits, sequences, expected)));
+    const errors = modes.flatMap((mode) => {
+      if (mode === "alone") {
+        return variants.map(({ adapter, expected }) => compare(runAlone(loaded, sequences, adapter), sequences, expected));
+      }
+      const twice = [...variants, ...variants];
+      const runs = runRagged(
+        loaded,
+        sequences,
+        twice.map(({ adapter }) => adapter),
+      );
+      return runs.map((logits, i) => compare(logits, sequences, twice[i]!.expected));
+    });
+    const max_error = Math.max(...errors);
     return { case: name, max_error, tolerance: tolerance.max_abs_diff, ok: max_error <= tolerance.max_abs_diff };
   } finally {
     loaded.free();

@@ -10,6 +10,8 @@ import type { LoadedModel } from "../../src/models/load.ts";
 export interface DriverSpan {
   sequence: number;
   ids: readonly number[];
+  /** Number of an adapter; none by default. */
+  adapter?: number;
 }
 
 export class Driver {
@@ -29,7 +31,7 @@ export class Driver {
 
   /** Feeds tokens of several sequences in one pass; returns per span the logits [count, vocab] as one flat array each. */
   step(spans: readonly DriverSpan[]): Float32Array[] {
-    const planned = spans.map(({ sequence, ids }, index) => {
+    const planned = spans.map(({ sequence, ids, adapter = 0 }, index) => {
       const start = this.#lengths.get(sequence) ?? 0;
       if (!this.rows.ensure(sequence, start + ids.length, start)) throw new Error("no room");
       this.#lengths.set(sequence, start + ids.length);
@@ -40,6 +42,7 @@ export class Driver {
         count: ids.length,
         pending: 0,
         sample: true,
+        adapter,
         token: (position: number) => ids[position - start]!,
       };
     });

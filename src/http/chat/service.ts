@@ -2,7 +2,7 @@ import type { GeneratedToken } from "../../engine/request.ts";
 import { InvalidRequest } from "../../errors.ts";
 import type { HttpContext } from "../context.ts";
 import { collectJob, countUsage, type Job, startJob } from "../job.ts";
-import { checkModel } from "../models/service.ts";
+import { chooseModel } from "../models/service.ts";
 import { checkPromptLength, checkStreamOptions, toGenerationRequests } from "../sampling.ts";
 import { clampLogprob, showToken } from "../token-text.ts";
 import { toTemplateMessages } from "./messages.ts";
@@ -11,7 +11,7 @@ import type { ChatCompletion, ChatCompletionRequest, ChatLogprobs } from "./mode
 /** Checks the whole request and submits it; everything that can be refused is refused here, before any answer begins. */
 export async function startChat(context: HttpContext, body: ChatCompletionRequest, signal: AbortSignal): Promise<Job> {
   const { server } = context;
-  checkModel(context, body.model);
+  const { model, adapter } = chooseModel(context, body.model);
   checkSupported(body);
   const kwargs = {
     ...body.chat_template_kwargs,
@@ -24,8 +24,9 @@ export async function startChat(context: HttpContext, body: ChatCompletionReques
   checkPromptLength(promptTokens, maxTokens, server.model, "messages");
   const logprobs = body.logprobs ? (body.top_logprobs ?? 0) : null;
   return startJob(context, {
+    model,
     idPrefix: "chatcmpl",
-    requests: toGenerationRequests(body, { promptTokens, maxTokens, logprobs }, server.model),
+    requests: toGenerationRequests(body, { promptTokens, adapter, maxTokens, logprobs }, server.model),
     promptTokens: promptTokens.length,
     includeUsage: body.stream_options?.include_usage ?? false,
     logprobs: logprobs !== null,

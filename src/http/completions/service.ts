@@ -2,7 +2,7 @@ import type { GeneratedToken } from "../../engine/request.ts";
 import { InvalidRequest } from "../../errors.ts";
 import type { HttpContext } from "../context.ts";
 import { collectJob, countUsage, type Job, startJob } from "../job.ts";
-import { checkModel } from "../models/service.ts";
+import { chooseModel } from "../models/service.ts";
 import { checkPromptLength, checkStreamOptions, toGenerationRequests } from "../sampling.ts";
 import { clampLogprob, nameToken, showToken } from "../token-text.ts";
 import type { Completion, CompletionLogprobs, CompletionRequest } from "./model.ts";
@@ -24,7 +24,7 @@ export async function startCompletion(
   signal: AbortSignal,
 ): Promise<CompletionJob> {
   const { server } = context;
-  checkModel(context, body.model);
+  const { model, adapter } = chooseModel(context, body.model);
   checkSupported(body);
   const n = body.n ?? 1;
   const maxTokens = body.max_tokens ?? defaultMaxTokens;
@@ -39,9 +39,10 @@ export async function startCompletion(
   for (const { tokens } of prompts) checkPromptLength(tokens, maxTokens, server.model, "prompt");
   const logprobs = body.logprobs ?? null;
   const job = startJob(context, {
+    model,
     idPrefix: "cmpl",
     requests: prompts.flatMap(({ tokens }) =>
-      toGenerationRequests(body, { promptTokens: tokens, maxTokens, logprobs }, server.model),
+      toGenerationRequests(body, { promptTokens: tokens, adapter, maxTokens, logprobs }, server.model),
     ),
     promptTokens: prompts.reduce((sum, { tokens }) => sum + tokens.length, 0),
     includeUsage: body.stream_options?.include_usage ?? false,

@@ -4,14 +4,14 @@ import { ErrorBody } from "../fields.ts";
 import { commonFailures } from "../responses.ts";
 import { described } from "../schema.ts";
 import { Model, ModelList, ModelParams } from "./model.ts";
-import { findModel, modelNameOf, toModel } from "./service.ts";
+import { findModel, listModels, modelNameOf } from "./service.ts";
 
 export function modelRoutes(context: HttpContext) {
   return (
     new Elysia()
-      .get("/v1/models", () => ({ object: "list" as const, data: [toModel(context.server.model)] }), {
+      .get("/v1/models", () => ({ object: "list" as const, data: listModels(context) }), {
         response: { 200: described(ModelList), ...commonFailures },
-        detail: { operationId: "listModels", tags: ["Models"], summary: "List the served model" },
+        detail: { operationId: "listModels", tags: ["Models"], summary: "List the served model and its adapters" },
       })
       .get("/v1/models/:id", ({ request }) => findModel(context, modelNameOf(request.url)), {
         params: described(ModelParams),

@@ -8,6 +8,7 @@ export const Model = v.object({
   owned_by: v.string(),
   architecture: v.string(),
   context_length: count,
+  parent: v.optional(v.pipe(v.string(), v.description("Of an adapter: the model that it belongs to."))),
 });
 export type Model = v.InferOutput<typeof Model>;
 

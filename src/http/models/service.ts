@@ -3,20 +3,44 @@ import { NotFound } from "../../errors.ts";
 import type { HttpContext } from "../context.ts";
 import type { Model } from "./model.ts";
 
-/** Throws `NotFound`, naming what is served, unless the name is absent, empty or one of the served model's. */
-export function checkModel({ server, options }: HttpContext, name: string | null | undefined): void {
-  if (!name || options.acceptAnyModel || isServed(server.model, name)) return;
-  throw unknownModel(server.model, name);
+/** What a request is answered by. */
+export interface ModelChoice {
+  /** The response's `model`. */
+  model: string;
+  adapter: string | null;
 }
 
-/** The served model under its id or an alias. Throws `NotFound`. */
+/** Takes an absent or empty name for the model itself. Throws `NotFound`, naming what is served, for one that is not. */
+export function chooseModel({ server, options }: HttpContext, name: string | null | undefined): ModelChoice {
+  const found = name ? find(server.model, name) : { model: server.model.id, adapter: null };
+  if (found) return found;
+  if (options.acceptAnyModel) return { model: server.model.id, adapter: null };
+  throw unknownModel(server.model, name!);
+}
+
+/** The served model or an adapter, by any of its names. Throws `NotFound`. */
 export function findModel({ server }: HttpContext, name: string): Model {
-  if (!isServed(server.model, name)) throw unknownModel(server.model, name);
-  return toModel(server.model);
+  const found = find(server.model, name);
+  if (!found) throw unknownModel(server.model, name);
+  return toModel(server.model, found);
 }
 
-export function toModel({ id, created, architecture, contextLength }: ModelInfo): Model {
-  return { id, object: "model", created, owned_by: "mlx-cb-serve", architecture, context_length: contextLength };
+/** The model comes first. */
+export function listModels({ server: { model } }: HttpContext): Model[] {
+  const choices = [{ model: model.id, adapter: null }, ...model.adapters.map((adapter) => ({ model: adapter, adapter }))];
+  return choices.map((choice) => toModel(model, choice));
+}
+
+function toModel({ id, created, architecture, contextLength }: ModelInfo, choice: ModelChoice): Model {
+  return {
+    id: choice.model,
+    object: "model",
+    created,
+    owned_by: "mlx-cb-serve",
+    architecture,
+    context_length: contextLength,
+    ...(choice.adapter !== null && { parent: id }),
+  };
 }
 
 /** The id in `/v1/models/…`, which may have slashes, raw or percent-encoded. */
@@ -29,15 +53,24 @@ export function modelNameOf(url: string): string {
   }
 }
 
-function isServed(model: ModelInfo, name: string): boolean {
-  return name === model.id || model.aliases.includes(name);
+/** An adapter goes by its name, alone or as `base:name`. */
+function find(model: ModelInfo, name: string): ModelChoice | null {
+  const isBase = (text: string) => text === model.id || model.aliases.includes(text);
+  if (isBase(name)) return { model: model.id, adapter: null };
+  // An id may have colons, an adapter's name cannot.
+  const colon = name.lastIndexOf(":");
+  const adapter = name.slice(colon + 1);
+  if (!model.adapters.includes(adapter) || (colon >= 0 && !isBase(name.slice(0, colon)))) return null;
+  return { model: adapter, adapter };
 }
 
-function unknownModel({ id, aliases }: ModelInfo, name: string): NotFound {
-  const others = aliases.filter((alias) => alias !== id).map((alias) => `'${alias}'`);
-  const also = others.length > 0 ? ` (also as ${others.join(", ")})` : "";
+function unknownModel({ id, aliases, adapters }: ModelInfo, name: string): NotFound {
+  const quote = (names: readonly string[]) => names.map((other) => `'${other}'`).join(", ");
+  const others = aliases.filter((alias) => alias !== id);
+  const also = others.length > 0 ? ` (also as ${quote(others)})` : "";
+  const adapted = adapters.length > 0 ? ` with the adapters ${quote(adapters)}` : "";
   return new NotFound(
-    `The model '${name.slice(0, 200)}' does not exist: this server serves '${id}'${also}.`,
+    `The model '${name.slice(0, 200)}' does not exist: this server serves '${id}'${also}${adapted}.`,
     "model",
     "model_not_found",
   );

@@ -23,7 +23,10 @@ class CpuPrimitive : public mx::Primitive {
 
   void eval_cpu(const std::vector<mx::array>& inputs, std::vector<mx::array>& outputs) override {
     mx::array& out = outputs[0];
-    out.set_data(mx::allocator::malloc(out.nbytes()));
+    auto data = mx::allocator::malloc(out.nbytes());
+    // MLX's CPU allocator gives null when memory is out.
+    if (out.nbytes() > 0 && data.buffer().ptr() == nullptr) throw std::runtime_error(std::string(name_) + ": out of memory");
+    out.set_data(std::move(data));
     std::vector<const void*> addresses;
     addresses.reserve(inputs.size());
     for (const mx::array& in : inputs) {

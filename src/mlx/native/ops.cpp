@@ -459,6 +459,15 @@ SHIM_EXPORT Handle op_addmm(Handle c_, Handle a_, Handle b_) {
   });
 }
 
+SHIM_EXPORT Handle op_gather_mm(Handle a_, Handle b_, Handle matrices_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& b = array_at(b_);
+    const mx::array& matrices = array_at(matrices_);
+    return hold(mx::gather_mm(a, b, std::nullopt, matrices, false, S));
+  });
+}
+
 SHIM_EXPORT Handle op_quantized_matmul(Handle x_, Handle w_, Handle scales_, Handle biases_, bool transpose, int32_t groupSize, int32_t bits, int32_t mode_) {
   return guard([&]() -> Handle {
     const mx::array& x = array_at(x_);

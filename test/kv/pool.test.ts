@@ -1,0 +1,218 @@
+import { beforeAll, describe, expect, test } from "bun:test";
+import type { CacheLayerSpec, Span } from "../../src/kv/cache.ts";
+import { layOut } from "../../src/kv/layout.ts";
+import { cacheBytesPerToken, KvPool } from "../../src/kv/pool.ts";
+import { RowTable } from "../../src/kv/rows.ts";
+import { evaluate, floats, keep, liveArrays, openMlx, readFloats, release, scope, submit } from "../../src/mlx/array.ts";
+import { DTYPES } from "../../src/mlx/dtype.ts";
+import type { MxArray } from "../../src/mlx/ffi.ts";
+import { locateNativeLibrary } from "../../src/mlx/library.ts";
+import { activeMemory } from "../../src/mlx/memory.ts";
+import * as mx from "../../src/mlx/ops.ts";
+import { Prng } from "../engine/prng.ts";
+import { attendOne, type Heads, type History } from "./reference-attention.ts";
+
+const HEADS = 4;
+const LAYERS: CacheLayerSpec[] = [
+  { kind: "full", kvHeads: 2, headDim: 32 },
+  { kind: "full", kvHeads: 1, headDim: 20 },
+  { kind: "full", kvHeads: 4, headDim: 8 },
+];
+const CAPACITIES = [8, 16, 32, 64, 128];
+
+interface Sequence {
+  id: number;
+  length: number;
+  histories: History[];
+}
+
+/** A step on its way: what was asked, and the results that the pool is computing. */
+interface Flight {
+  done: Promise<void>;
+  outputs: MxArray[];
+  expected: number[][];
+}
+
+class Batches {
+  readonly #random: Prng;
+  readonly rows: RowTable;
+  readonly pool: KvPool;
+  live: Sequence[] = [];
+  counts = { steps: 0, moved: 0, gaps: 0, segments: 0, shrunk: 0, mixed: 0 };
+  #nextId = 1;
+  #bytes = 0;
+
+  constructor(seed: number, kernels: boolean, budgetTokens: number) {
+    const bytesPerToken = cacheBytesPerToken(LAYERS, DTYPES.float32);
+    this.#random = new Prng(seed);
+    this.rows = new RowTable({ capacities: CAPACITIES, bytesPerToken, budgetBytes: budgetTokens * bytesPerToken });
+    this.pool = new KvPool(LAYERS, CAPACITIES, DTYPES.float32, kernels);
+  }
+
+  #vector(length: number): Float32Array {
+    return Float32Array.from({ length }, () => this.#random.normal());
+  }
+
+  /** Random joins, leaves and spans, as the scheduler would plan them. */
+  plan(crowd: number): Span[] {
+    const random = this.#random;
+    const spans: Span[] = [];
+    for (const sequence of this.live) {
+      if (random.chance(0.25)) continue;
+      const count = Math.min(CAPACITIES.at(-1)! - sequence.length, random.chance(0.7) ? 1 : random.int(2, 20));
+      const before = this.rows.place(sequence.id)!.sizeClass;
+      if (count === 0 || !this.rows.ensure(sequence.id, sequence.length + count, sequence.length)) continue;
+      if (this.rows.place(sequence.id)!.sizeClass !== before) this.counts.moved++;
+      spans.push({ sequence: sequence.id, start: sequence.length, count });
+    }
+    while (this.live.length < crowd && random.chance(0.7)) {
+      const count = random.int(1, 24);
+      const id = this.#nextId++;
+      if (!this.rows.ensure(id, count + 1, 0)) break;
+      this.live.push({ id, length: 0, histories: LAYERS.map(() => ({ k: [], v: [] })) });
+      spans.push({ sequence: id, start: 0, count });
+    }
+    for (const { id, length } of [...this.live]) {
+      if (length < CAPACITIES.at(-1)! && !random.chance(this.live.length > crowd ? 0.4 : 0.05)) continue;
+      this.rows.remove(id);
+      this.live = this.live.filter((sequence) => sequence.id !== id);
+    }
+    return spans.filter(({ sequence }) => this.live.some(({ id }) => id === sequence));
+  }
+
+  /** Submits a step with random projections and works out what must come. */
+  submit(spans: readonly Span[]): Flight {
+    this.counts.steps++;
+    if (this.rows.bytes < this.#bytes) this.counts.shrunk++;
+    this.#bytes = this.rows.bytes;
+    const expected: number[][] = LAYERS.map(() => []);
+    const { result, done } = submit(() => {
+      this.pool.apply(this.rows.takeActions());
+      const layout = layOut(spans, this.rows);
+      const attend = this.pool.open(layout);
+      for (const { singles, segments } of layout.groups) {
+        this.counts.segments += segments.length;
+        if (singles.length > 0 && singles.at(-1)!.row - singles[0]!.row >= singles.length) this.counts.gaps++;
+        if (singles.length > 0 && segments.length > 0) this.counts.mixed++;
+      }
+      const outputs = LAYERS.map((spec, layer) => {
+        const { q, k, v } = this.#project(spec);
+        const [qs, ks, vs] = [[] as number[], [] as number[], [] as number[]];
+        for (const index of layout.order) {
+          const { sequence, start, count } = spans[index]!;
+          const history = this.live.find(({ id }) => id === sequence)!.histories[layer]!;
+          for (let i = 0; i < count; i++) {
+            const [query, key, value] = [q(), k(), v()];
+            qs.push(...query);
+            ks.push(...key);
+            vs.push(...value);
+            history.k.push(key);
+            history.v.push(value);
+            expected[layer]!.push(...attendOne(query, history, start + i + 1, headsOf(spec)));
+          }
+        }
+        const shape = (heads: number) => [layout.tokenCount, heads, spec.headDim];
+        const [a, b, c] = [floats(qs, shape(HEADS)), floats(ks, shape(spec.kvHeads)), floats(vs, shape(spec.kvHeads))];
+        return keep(mx.contiguous(attend(layer, a, b, c, { scale: headsOf(spec).scale })));
+      });
+      const changed = this.pool.changed();
+      this.pool.settle();
+      return { outputs: [...outputs, ...changed], awaited: outputs.length, result: outputs };
+    });
+    for (const { sequence, start, count } of spans) {
+      this.rows.advance(sequence, start + count);
+      this.live.find(({ id }) => id === sequence)!.length = start + count;
+    }
+    return { done, outputs: result, expected };
+  }
+
+  #project({ kvHeads, headDim }: CacheLayerSpec) {
+    return {
+      q: () => this.#vector(HEADS * headDim),
+      k: () => this.#vector(kvHeads * headDim),
+      v: () => this.#vector(kvHeads * headDim),
+    };
+  }
+}
+
+const headsOf = ({ kvHeads, headDim }: CacheLayerSpec): Heads => ({ heads: HEADS, kvHeads, headDim, scale: headDim ** -0.5 });
+
+/** Largest difference between what came and what was expected. */
+async function land({ done, outputs, expected }: Flight): Promise<number> {
+  await done;
+  let worst = 0;
+  outputs.forEach((array, layer) => {
+    const got = readFloats(array);
+    release(array);
+    const want = expected[layer]!;
+    expect(got.length).toBe(want.length);
+    for (let i = 0; i < got.length; i++) {
+      const error = Math.abs(got[i]! - want[i]!);
+      if (!(error <= worst)) worst = Number.isNaN(error) ? Number.POSITIVE_INFINITY : error;
+    }
+  });
+  return worst;
+}
+
+beforeAll(() => {
+  openMlx(locateNativeLibrary(), true);
+});
+
+describe("attention through the pool equals the reference", () => {
+  const cases: [name: string, kernels: boolean, budgetTokens: number, crowd: number][] = [
+    ["by our primitive", true, 100_000, 9],
+    ["by our primitive, with little memory", true, 400, 9],
+    ["as a graph", false, 100_000, 9],
+    ["as a graph, with little memory", false, 400, 9],
+  ];
+  test.each(cases)("%s", async (_name, kernels, budgetTokens, most) => {
+    const before = liveArrays();
+    const batches = new Batches(11, kernels, budgetTokens);
+    const random = new Prng(12);
+    let crowd = most;
+    let behind: Flight | null = null;
+    let worst = 0;
+    for (let i = 0; i < 120; i++) {
+      if (i % 15 === 0) crowd = random.pick([most, most, 2]);
+      const spans = batches.plan(crowd);
+      if (spans.length === 0) continue;
+      // One step ahead, as the engine runs: the one before is still being computed.
+      const flight = batches.submit(spans);
+      if (behind) worst = Math.max(worst, await land(behind));
+      behind = flight;
+    }
+    if (behind) worst = Math.max(worst, await land(behind));
+    batches.pool.free();
+    expect(worst).toBeLessThan(1e-4);
+    const { steps, moved, gaps, segments, shrunk, mixed } = batches.counts;
+    expect(steps).toBeGreaterThan(80);
+    for (const count of [moved, gaps, segments, shrunk, mixed]) expect(count).toBeGreaterThan(10);
+    expect(liveArrays()).toBe(before);
+  });
+});
+
+test("a class that shrinks gives its memory back, even while copies of its rows are made", () => {
+  const specs: CacheLayerSpec[] = [{ kind: "full", kvHeads: 2, headDim: 32 }];
+  const capacity = 1024;
+  const rowBytes = capacity * cacheBytesPerToken(specs, DTYPES.float32);
+  const pool = new KvPool(specs, [capacity, 2 * capacity], DTYPES.float32);
+  const apply = (actions: Parameters<KvPool["apply"]>[0]) => {
+    scope(() => {
+      pool.apply(actions);
+      evaluate(...pool.changed());
+      pool.settle();
+    });
+    return Math.round((activeMemory() - before) / rowBytes);
+  };
+  const before = activeMemory();
+  expect(apply([{ type: "resize", sizeClass: 0, rows: 8 }])).toBe(8);
+  expect(apply([{ type: "resize", sizeClass: 0, rows: 4 }])).toBe(4);
+  const moved = apply([
+    { type: "resize", sizeClass: 1, rows: 1 },
+    { type: "copy", fromClass: 0, fromRow: 3, toClass: 1, toRow: 0, length: capacity },
+    { type: "resize", sizeClass: 0, rows: 1 },
+  ]);
+  expect(moved).toBe(3);
+  pool.free();
+  expect(Math.round((activeMemory() - before) / rowBytes)).toBe(0);
+});
