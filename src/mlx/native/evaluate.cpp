@@ -61,8 +61,6 @@ void record_error(Ticket& t, F&& f) {
     f();
   } catch (const std::exception& e) {
     if (t.error.empty()) t.error = e.what();
-  } catch (const char* message) {
-    if (t.error.empty()) t.error = message;
   } catch (...) {
     if (t.error.empty()) t.error = "unknown native exception";
   }

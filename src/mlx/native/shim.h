@@ -44,8 +44,6 @@ auto guard(F&& f) -> decltype(f()) {
     return f();
   } catch (const std::exception& e) {
     set_error(e.what());
-  } catch (const char* message) {  // MLX throws some
-    set_error(message);
   } catch (...) {
     set_error("unknown native exception");
   }

@@ -5,7 +5,7 @@
 namespace shim {
 
 mx::array scatter_rows(const mx::array& a, const mx::array& rows, const mx::array& updates, mx::Stream s) {
-  return mx::scatter(a, {rows}, mx::expand_dims(updates, 1, s), {0}, s);
+  return mx::scatter(a, {rows}, mx::expand_dims(updates, 1, s), std::vector<int>{0}, s);
 }
 
 mx::array scatter_positions(
