@@ -205,7 +205,7 @@ export class Engine {
 
   /** Submits one step, then reads the one before it. */
   async #step(): Promise<void> {
-    const plan = this.#scheduler.plan((decoding, prompts) => this.#budget.prefillLimit(decoding, prompts));
+    const plan = this.#scheduler.plan((load) => this.#budget.prefillLimit(load));
     for (const sequence of plan.exhausted) this.#finish(sequence, "length", false);
     const planned = plan.items.length > 0;
     if (planned) {

@@ -32,6 +32,18 @@ export interface Plan<T extends Schedulable> {
   exhausted: T[];
 }
 
+/** What decides how many prompt tokens a step may have. */
+export interface PrefillLoad {
+  /** Rows that decode in the step. */
+  decoding: number;
+  /** Sequences that still wait for their first token. */
+  prompts: number;
+  /** Tokens after which three of four decoding rows will have ended at the latest. */
+  restOfMost: number;
+  /** Tokens that the smallest of the open prompts will take, output included. */
+  leastWork: number;
+}
+
 export interface SchedulerOptions {
   maxBatchSize: number;
   /** At least maxBatchSize, so that every decoding row fits into every step. */
@@ -43,6 +55,9 @@ export interface SchedulerOptions {
 
 /** How often a waiting sequence may be overtaken by ones that need less memory. */
 const MAX_OVERTAKES = 32;
+
+/** Limits of outputs above this say nothing: most clients ask for far more than they get. */
+const SHORT_OUTPUT = 32;
 
 interface Waiting<T> {
   sequence: T;
@@ -92,15 +107,20 @@ export class Scheduler<T extends Schedulable> {
 
   /**
    * The next step; the sequences in it are moved on as if it had run. `prefillLimit` says how many prompt tokens may go
-   * beside a number of decoding rows, when so many sequences have prompts to compute.
+   * beside the decoding rows.
    */
-  plan(prefillLimit: (decoding: number, prompts: number) => number = () => Number.POSITIVE_INFINITY): Plan<T> {
+  plan(prefillLimit: (load: PrefillLoad) => number = () => Number.POSITIVE_INFINITY): Plan<T> {
     const plan: Plan<T> = { items: [], preempted: [], exhausted: [] };
     const decoding = this.#planDecoding(plan);
     this.#admit(plan);
     const prompts = this.#openPrompts(plan);
     if (prompts.length > 0) {
-      const limit = prefillLimit(decoding, prompts.length + this.#waiting.length);
+      const limit = prefillLimit({
+        decoding,
+        prompts: prompts.length + this.#waiting.length,
+        restOfMost: restOfMost(plan.items.map(({ sequence }) => sequence.maxLength - sequence.length)),
+        leastWork: Math.min(...prompts.map((sequence) => this.#work(sequence))),
+      });
       this.#planPrefill(plan, prompts, Math.min(this.#options.maxTokensPerStep - decoding, limit));
     }
     for (const { sequence, count, sample } of plan.items) {
@@ -174,14 +194,14 @@ export class Scheduler<T extends Schedulable> {
     return this.#running.length === 0 || this.#rows.shareWith(sequence.length + 1) <= (this.#options.admissionShare ?? 0.8);
   }
 
-  /** Shortest remainder first, so that a short prompt never waits for a long one; the oldest always gets a quarter. */
+  /** Least work first, so that a short request never waits for a long one; the oldest always gets a quarter. */
   #planPrefill(plan: Plan<T>, open: readonly T[], budget: number): void {
     if (budget <= 0) return;
     const oldest = open[0]!;
     const reserved = Math.min(this.#remaining(oldest), Math.max(1, Math.floor(budget / 4)));
     let left = budget - reserved;
     const counts = new Map<T, number>([[oldest, reserved]]);
-    for (const sequence of open.toSorted((a, b) => this.#remaining(a) - this.#remaining(b))) {
+    for (const sequence of open.toSorted((a, b) => this.#rank(a) - this.#rank(b))) {
       if (left <= 0) break;
       const already = counts.get(sequence) ?? 0;
       const more = Math.min(this.#remaining(sequence) - already, left);
@@ -197,6 +217,16 @@ export class Scheduler<T extends Schedulable> {
     return this.#running.filter((sequence) => this.#remaining(sequence) > 0 && !planned.has(sequence));
   }
 
+  /** Prompts by what is left of them, then by their output as far as its limit says that it is short. */
+  #rank(sequence: T): number {
+    return this.#remaining(sequence) + Math.min(sequence.maxLength - sequence.length, SHORT_OUTPUT);
+  }
+
+  /** Tokens that the sequence will take from now on at most, prompt and output. */
+  #work(sequence: T): number {
+    return sequence.maxLength - sequence.computed;
+  }
+
   /** Tokens to compute before the next one can be sampled; 0 for a sequence that wants no more. */
   #remaining(sequence: T): number {
     return sequence.length >= sequence.maxLength ? 0 : sequence.length - sequence.computed;
@@ -206,4 +236,9 @@ export class Scheduler<T extends Schedulable> {
     const start = sequence.computed;
     plan.items.push({ sequence, start, count, sample: start + count === sequence.length });
   }
+}
+
+/** The smallest number that three quarters of the list do not exceed. */
+function restOfMost(rests: readonly number[]): number {
+  return rests.toSorted((a, b) => a - b)[Math.ceil(rests.length * 0.75) - 1] ?? 0;
 }

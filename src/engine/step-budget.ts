@@ -1,7 +1,11 @@
 /** How many prompt tokens may share a step with decoding rows, so that nobody's stream stalls. Pure; times in milliseconds. */
+import type { PrefillLoad } from "./scheduler.ts";
 
 /** A step with a prompt in it may take this many times as long as one without. */
-const STRETCH = 2.5;
+const STRETCH = 2;
+/** Answers that will be complete within this time go before requests so many times longer that have not begun. */
+const YIELD_MS = 250;
+const MUCH_LONGER = 8;
 /** Progress that a prompt always makes. */
 const LEAST = 16;
 /** After so many steps in a row with a prompt in them, one without shows anew what decoding alone takes. */
@@ -22,14 +26,16 @@ export class StepBudget {
   /** What one token more in a step costs. */
   #msPerToken: number | null = null;
   #sinceProbe = 0;
+  /** How long prompts have been put off of late. */
+  #yieldedMs = 0;
 
   /** `most`: tokens of a step at most. */
   constructor(most: number) {
     this.#most = most;
   }
 
-  /** Prompt tokens for the next step, beside `decoding` rows; `prompts` sequences still wait for their first token. */
-  prefillLimit(decoding: number, prompts: number): number {
+  /** Prompt tokens for the next step. */
+  prefillLimit({ decoding, prompts, restOfMost, leastWork }: PrefillLoad): number {
     const free = Math.max(0, this.#most - decoding);
     if (decoding === 0) return free;
     if (this.#decodeMs === null || this.#sinceProbe >= STEPS_BETWEEN_PROBES) {
@@ -37,6 +43,11 @@ export class StepBudget {
       this.#sinceProbe = 0;
       return 0;
     }
+    if (restOfMost * MUCH_LONGER <= leastWork && this.#yieldedMs + restOfMost * this.#decodeMs <= YIELD_MS) {
+      this.#yieldedMs += this.#decodeMs;
+      return 0;
+    }
+    this.#yieldedMs /= 2;
     this.#sinceProbe++;
     if (this.#msPerToken === null) return Math.min(free, LEAST);
     // A few streams do not hold up a crowd that has nothing yet.

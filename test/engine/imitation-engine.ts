@@ -93,7 +93,7 @@ export class ImitationEngine {
   step(delay: number, prefillLimit = Number.POSITIVE_INFINITY): void {
     this.now++;
     const before = new Map([...this.live].map((s) => [s, { length: s.length, inFlight: s.inFlight }]));
-    const plan = this.scheduler.plan((decoding) => (decoding === 0 ? Number.POSITIVE_INFINITY : prefillLimit));
+    const plan = this.scheduler.plan(({ decoding }) => (decoding === 0 ? Number.POSITIVE_INFINITY : prefillLimit));
     for (const sequence of plan.preempted) {
       sequence.expectedComputed = 0;
       sequence.preemptions++;

@@ -123,8 +123,8 @@ describe("a plan", () => {
     add(2, 30);
     const asked: number[] = [];
     const plan = (limit: number) => {
-      const next = scheduler.plan((decoding) => {
-        asked.push(decoding);
+      const next = scheduler.plan((load) => {
+        asked.push(load.decoding);
         return limit;
       });
       arrive(next);

@@ -39,10 +39,9 @@ const Kernels& kernels() {
 
 int64_t attention_scratch(const AttentionTask& t) {
   if (t.tokens == 1) return t.keys + 16;
-  int64_t rows = std::max<int64_t>(kQueryRows, t.heads);
-  int64_t block = 2 * kPanel;
+  int64_t rows = std::max<int64_t>(kQueryRows, t.heads) + kPanel;
   int64_t padded = (t.dim + kPanel - 1) / kPanel * kPanel;
-  return rows * (t.dim + block + padded + 2) + block * (t.dim + padded) + 64;
+  return rows * (t.dim + padded + 2) + 2 * 64 * kPanel + 64;
 }
 
 }  // namespace shim

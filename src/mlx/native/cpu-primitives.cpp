@@ -55,7 +55,7 @@ const float* floats(const void* p) { return static_cast<const float*>(p); }
 // So many panels a work item that it takes long enough to be worth handing over, and there are several for each thread.
 int64_t panels_per_item(int64_t panels, int64_t rows, int64_t k) {
   int64_t least = std::max<int64_t>(1, 300000 / std::max<int64_t>(1, rows * k * kPanel));
-  int64_t even = std::max<int64_t>(1, panels / (4 * compute_threads()));
+  int64_t even = std::max<int64_t>(1, panels / (2 * compute_threads()));
   return std::max(least, even);
 }
 
@@ -334,6 +334,9 @@ mx::array cpu_attend(
     std::vector<AttendItem> items;
     for (const Stretch& t : stretches)
       for (int64_t first = 0; first < t.count; first += block) items.push_back({&t, first, std::min(block, t.count - first)});
+    // The longest first, so that no thread is left with one at the end.
+    auto cost = [](const AttendItem& item) { return item.count * (item.stretch->start + item.first + item.count); };
+    std::stable_sort(items.begin(), items.end(), [&](const AttendItem& a, const AttendItem& b) { return cost(a) > cost(b); });
     auto cache_row = [&](const Stretch& t, int which, int64_t head) {
       auto* base = static_cast<float*>(const_cast<void*>(in[3 + t.sizeClass * 2 + which]));
       return base + (t.row * kv_heads + head) * capacities[t.sizeClass] * dim;
