@@ -6,6 +6,8 @@ const STRETCH = 2;
 /** Answers that will be complete within this time go before requests so many times longer that have not begun. */
 const YIELD_MS = 250;
 const MUCH_LONGER = 8;
+/** How much more one who waits for a first token counts than one who waits for a next one. */
+const CROWD_WEIGHT = 4;
 /** Progress that a prompt always makes. */
 const LEAST = 16;
 /** After so many steps in a row with a prompt in them, one without shows anew what decoding alone takes. */
@@ -50,8 +52,8 @@ export class StepBudget {
     this.#yieldedMs /= 2;
     this.#sinceProbe++;
     if (this.#msPerToken === null) return Math.min(free, LEAST);
-    // A few streams do not hold up a crowd that has nothing yet.
-    const crowd = Math.max(1, prompts / decoding);
+    // Streams do not hold up a crowd that has nothing yet.
+    const crowd = Math.max(1, (CROWD_WEIGHT * prompts) / decoding);
     const alone = Math.max(this.#decodeMs / 2, this.#decodeMs + (decoding - this.#decodeRows) * this.#msPerToken);
     const fitting = Math.floor((alone * (STRETCH - 1) * crowd) / this.#msPerToken);
     return Math.min(free, Math.max(LEAST, fitting));

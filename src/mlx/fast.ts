@@ -8,6 +8,11 @@ export function rmsNorm(x: MxArray, weight: MxArray | null, eps: number): MxArra
   return currentDevice() === "cpu" ? mx.cpuRmsNorm(x, weight, eps) : mx.rmsNorm(x, weight, eps);
 }
 
+/** (x - mean) / deviation * weight + bias over the last axis. */
+export function layerNorm(x: MxArray, weight: MxArray | null, bias: MxArray | null, eps: number): MxArray {
+  return currentDevice() === "cpu" ? mx.cpuLayerNorm(x, weight, bias, eps) : mx.layerNorm(x, weight, bias, eps);
+}
+
 /** silu(gate) * up */
 export function swiglu(gate: MxArray, up: MxArray): MxArray {
   if (currentDevice() === "cpu") return mx.cpuSwiglu(gate, up);

@@ -180,6 +180,11 @@ export const OPS = {
     cpp: "mx::fast::rms_norm(x, weight, eps, S)",
     doc: "x / rms(x) * weight over the last axis",
   },
+  layer_norm: {
+    args: { x: "array", weight: "array?", bias: "array?", eps: "float" },
+    cpp: "mx::fast::layer_norm(x, weight, bias, eps, S)",
+    doc: "(x - mean) / deviation * weight + bias over the last axis",
+  },
   rope: {
     args: { x: "array", dims: "int", traditional: "bool", base: "float", scale: "float", offset: "array", freqs: "array?" },
     cpp: "mx::fast::rope(x, dims, traditional, freqs ? std::nullopt : std::optional<float>(base), scale, offset, freqs, S)",
@@ -231,6 +236,16 @@ export const OPS = {
     args: { x: "array", weight: "array?", eps: "float" },
     cpp: "cpu_rms_norm(x, weight, eps, S)",
     doc: "x / rms(x) * weight over the last axis",
+  },
+  cpu_layer_norm: {
+    args: { x: "array", weight: "array?", bias: "array?", eps: "float" },
+    cpp: "cpu_layer_norm(x, weight, bias, eps, S)",
+    doc: "(x - mean) / deviation * weight + bias over the last axis",
+  },
+  cpu_geglu: {
+    args: { gate: "array", up: "array" },
+    cpp: "cpu_geglu(gate, up, S)",
+    doc: "gelu(gate) * up, with gelu's tanh approximation",
   },
   cpu_swiglu: { args: { gate: "array", up: "array" }, cpp: "cpu_swiglu(gate, up, S)", doc: "silu(gate) * up" },
   cpu_rope_table: {

@@ -334,6 +334,11 @@ export function rmsNorm(x: MxArray, weight: MxArray | null, eps: number): MxArra
   return checked(ffi.op_rms_norm(x, weight, eps));
 }
 
+/** (x - mean) / deviation * weight + bias over the last axis. */
+export function layerNorm(x: MxArray, weight: MxArray | null, bias: MxArray | null, eps: number): MxArray {
+  return checked(ffi.op_layer_norm(x, weight, bias, eps));
+}
+
 /** Rotary embedding of x [B, H, T, D]; offset int32 [B]; freqs (wavelengths / 2 pi) replace base. */
 export function rope(
   x: MxArray,
@@ -412,6 +417,16 @@ export function cpuQuantizedRows(packed: MxArray, ids: MxArray, k: number, group
 /** x / rms(x) * weight over the last axis. */
 export function cpuRmsNorm(x: MxArray, weight: MxArray | null, eps: number): MxArray {
   return checked(ffi.op_cpu_rms_norm(x, weight, eps));
+}
+
+/** (x - mean) / deviation * weight + bias over the last axis. */
+export function cpuLayerNorm(x: MxArray, weight: MxArray | null, bias: MxArray | null, eps: number): MxArray {
+  return checked(ffi.op_cpu_layer_norm(x, weight, bias, eps));
+}
+
+/** gelu(gate) * up, with gelu's tanh approximation. */
+export function cpuGeglu(gate: MxArray, up: MxArray): MxArray {
+  return checked(ffi.op_cpu_geglu(gate, up));
 }
 
 /** silu(gate) * up. */

@@ -141,10 +141,33 @@ describe("small operations", () => {
         const x = randoms([rows, n]);
         return [mx.cpuRmsNorm(x, null, 1e-6), mx.rmsNorm(x, null, 1e-6)];
       });
+      for (const [weighted, biased] of [
+        [true, true],
+        [true, false],
+        [false, true],
+        [false, false],
+      ]) {
+        // One value has no deviation: what is left is rounding.
+        if (n === 1) continue;
+        check(() => {
+          const x = mx.add(randoms([rows, n]), floats([3]));
+          const w = weighted ? randoms([n]) : null;
+          const b = biased ? randoms([n]) : null;
+          return [mx.cpuLayerNorm(x, w, b, 1e-5), mx.layerNorm(x, w, b, 1e-5)];
+        }, 1e-5);
+      }
       check(() => {
         const gate = mx.multiply(randoms([rows, n]), floats([40]));
         const up = randoms([rows, n]);
         return [mx.cpuSwiglu(gate, up), mx.multiply(mx.multiply(gate, mx.sigmoid(gate)), up)];
+      });
+      check(() => {
+        const gate = mx.multiply(randoms([rows, n]), floats([6]));
+        const up = randoms([rows, n]);
+        const cubed = mx.multiply(gate, mx.square(gate));
+        const inner = mx.multiply(mx.add(gate, mx.multiply(cubed, floats([0.044715]))), floats([Math.sqrt(2 / Math.PI)]));
+        const gelu = mx.multiply(mx.multiply(gate, floats([0.5])), mx.add(mx.tanh(inner), floats([1])));
+        return [mx.cpuGeglu(gate, up), mx.multiply(gelu, up)];
       });
       check(() => {
         const x = randoms([rows, n]);

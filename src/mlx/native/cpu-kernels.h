@@ -49,8 +49,12 @@ struct Kernels {
   void (*quantized)(const float* x, int64_t rows, const QuantizedLayout& layout, const uint8_t* packed, const float* bias, float* y,
                     int64_t n, int64_t first_panel, int64_t last_panel);
   void (*rms_norm)(const float* x, const float* weight, float eps, float* y, int64_t rows, int64_t n);
+  // (x - mean) / deviation * weight + bias
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, float* y, int64_t rows, int64_t n);
   // silu(gate) * up
   void (*swiglu)(const float* gate, const float* up, float* y, int64_t n);
+  // gelu(gate) * up, with gelu's tanh approximation
+  void (*geglu)(const float* gate, const float* up, float* y, int64_t n);
   // table [tokens][half][2] of cos and sin; rotates the first 2 * half of each head, copies the rest.
   void (*rope)(const float* x, const float* table, float* y, int64_t tokens, int64_t heads, int64_t dim, int64_t half, bool pairs);
   void (*attend_one)(const AttentionTask& task, float* scratch);   // tokens == 1

@@ -242,17 +242,44 @@ mx::array cpu_rms_norm(const mx::array& x, const std::optional<mx::array>& weigh
   });
 }
 
-mx::array cpu_swiglu(const mx::array& gate, const mx::array& up, mx::Stream s) {
-  require(gate.shape() == up.shape(), "swiglu: shapes differ");
+mx::array cpu_layer_norm(
+    const mx::array& x, const std::optional<mx::array>& weight, const std::optional<mx::array>& bias, float eps, mx::Stream s) {
+  require(x.ndim() >= 1, "layer_norm: no axis");
+  int64_t n = x.shape(-1), rows = n > 0 ? x.size() / n : 0;
+  std::vector<mx::array> inputs{cpu_plain(x, s)};
+  for (const auto* part : {&weight, &bias}) {
+    if (!*part) continue;
+    require((*part)->ndim() == 1 && (*part)->shape(0) == n, "layer_norm: weight or bias has another length");
+    inputs.push_back(cpu_plain(**part, s));
+  }
+  bool weighted = weight.has_value();
+  return cpu_make(x.shape(), mx::float32, "LayerNorm", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
+    const float* w = weighted ? floats(in[1]) : nullptr;
+    const float* b = in.size() > (weighted ? 2 : 1) ? floats(in.back()) : nullptr;
+    kernels().layer_norm(floats(in[0]), w, b, eps, static_cast<float*>(out), rows, n);
+  });
+}
+
+namespace {
+
+// A gated activation, in stretches shared among the threads.
+mx::array gated(const mx::array& gate, const mx::array& up, const char* name, decltype(Kernels::swiglu) Kernels::* kernel, mx::Stream s) {
+  require(gate.shape() == up.shape(), "a gated activation: shapes differ");
   int64_t n = gate.size();
-  return cpu_make(gate.shape(), mx::float32, "Swiglu", {cpu_plain(gate, s), cpu_plain(up, s)}, s, [=](const std::vector<const void*>& in, void* out) {
+  return cpu_make(gate.shape(), mx::float32, name, {cpu_plain(gate, s), cpu_plain(up, s)}, s, [=](const std::vector<const void*>& in, void* out) {
     constexpr int64_t item = 32768;
     parallel_for((n + item - 1) / item, [&](int64_t i) {
       int64_t from = i * item;
-      kernels().swiglu(floats(in[0]) + from, floats(in[1]) + from, static_cast<float*>(out) + from, std::min(item, n - from));
+      (kernels().*kernel)(floats(in[0]) + from, floats(in[1]) + from, static_cast<float*>(out) + from, std::min(item, n - from));
     });
   });
 }
+
+}  // namespace
+
+mx::array cpu_swiglu(const mx::array& gate, const mx::array& up, mx::Stream s) { return gated(gate, up, "Swiglu", &Kernels::swiglu, s); }
+
+mx::array cpu_geglu(const mx::array& gate, const mx::array& up, mx::Stream s) { return gated(gate, up, "Geglu", &Kernels::geglu, s); }
 
 mx::array cpu_rope_table(const mx::array& positions, const mx::array& freqs, float scale, mx::Stream s) {
   require(positions.ndim() == 1 && positions.dtype() == mx::int32 && freqs.ndim() == 1, "rope_table: positions [T], freqs [half]");

@@ -29,7 +29,10 @@ mx::array cpu_quantized_linear(
     const mx::array& x, const mx::array& packed, const std::optional<mx::array>& bias, int n, int group, int bits, mx::Stream s);
 mx::array cpu_quantized_rows(const mx::array& packed, const mx::array& ids, int k, int group, int bits, mx::Stream s);
 mx::array cpu_rms_norm(const mx::array& x, const std::optional<mx::array>& weight, float eps, mx::Stream s);
+mx::array cpu_layer_norm(
+    const mx::array& x, const std::optional<mx::array>& weight, const std::optional<mx::array>& bias, float eps, mx::Stream s);
 mx::array cpu_swiglu(const mx::array& gate, const mx::array& up, mx::Stream s);
+mx::array cpu_geglu(const mx::array& gate, const mx::array& up, mx::Stream s);
 // cos and sin of positions [T] over freqs [half], as float32 [T, 2, half].
 mx::array cpu_rope_table(const mx::array& positions, const mx::array& freqs, float scale, mx::Stream s);
 // x [T, H, D], the first 2 * half of each head rotated.

@@ -499,6 +499,16 @@ SHIM_EXPORT Handle op_rms_norm(Handle x_, Handle weight_, double eps_) {
   });
 }
 
+SHIM_EXPORT Handle op_layer_norm(Handle x_, Handle weight_, Handle bias_, double eps_) {
+  return guard([&]() -> Handle {
+    const mx::array& x = array_at(x_);
+    std::optional<mx::array> weight = optional_at(weight_);
+    std::optional<mx::array> bias = optional_at(bias_);
+    float eps = static_cast<float>(eps_);
+    return hold(mx::fast::layer_norm(x, weight, bias, eps, S));
+  });
+}
+
 SHIM_EXPORT Handle op_rope(Handle x_, int32_t dims, bool traditional, double base_, double scale_, Handle offset_, Handle freqs_) {
   return guard([&]() -> Handle {
     const mx::array& x = array_at(x_);
@@ -585,6 +595,24 @@ SHIM_EXPORT Handle op_cpu_rms_norm(Handle x_, Handle weight_, double eps_) {
     std::optional<mx::array> weight = optional_at(weight_);
     float eps = static_cast<float>(eps_);
     return hold(cpu_rms_norm(x, weight, eps, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_layer_norm(Handle x_, Handle weight_, Handle bias_, double eps_) {
+  return guard([&]() -> Handle {
+    const mx::array& x = array_at(x_);
+    std::optional<mx::array> weight = optional_at(weight_);
+    std::optional<mx::array> bias = optional_at(bias_);
+    float eps = static_cast<float>(eps_);
+    return hold(cpu_layer_norm(x, weight, bias, eps, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_geglu(Handle gate_, Handle up_) {
+  return guard([&]() -> Handle {
+    const mx::array& gate = array_at(gate_);
+    const mx::array& up = array_at(up_);
+    return hold(cpu_geglu(gate, up, S));
   });
 }
 
