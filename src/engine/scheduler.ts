@@ -38,10 +38,6 @@ export interface PrefillLoad {
   decoding: number;
   /** Sequences that still wait for their first token. */
   prompts: number;
-  /** Tokens after which three of four decoding rows will have ended at the latest. */
-  restOfMost: number;
-  /** Tokens that the smallest of the open prompts will take, output included. */
-  leastWork: number;
 }
 
 export interface SchedulerOptions {
@@ -58,6 +54,9 @@ const MAX_OVERTAKES = 32;
 
 /** Limits of outputs above this say nothing: most clients ask for far more than they get. */
 const SHORT_OUTPUT = 32;
+
+/** Tokens before the end of its row from which on a sequence may move up. */
+const MOVE_AHEAD = 48;
 
 interface Waiting<T> {
   sequence: T;
@@ -118,8 +117,6 @@ export class Scheduler<T extends Schedulable> {
       const limit = prefillLimit({
         decoding,
         prompts: prompts.length + this.#waiting.length,
-        restOfMost: restOfMost(plan.items.map(({ sequence }) => sequence.maxLength - sequence.length)),
-        leastWork: Math.min(...prompts.map((sequence) => this.#work(sequence))),
       });
       this.#planPrefill(plan, prompts, Math.min(this.#options.maxTokensPerStep - decoding, limit));
     }
@@ -140,7 +137,19 @@ export class Scheduler<T extends Schedulable> {
       if (!this.#running.includes(sequence)) continue;
       if (this.#secure(sequence, plan)) this.#add(plan, sequence, 1);
     }
+    this.#moveEarly(plan);
     return plan.items.length;
+  }
+
+  /** Rows that began together reach the end of their size class together: a few at a time move up before, so that no step has all. */
+  #moveEarly(plan: Plan<T>): void {
+    let moves = Math.ceil(plan.items.length / MOVE_AHEAD);
+    for (const { sequence } of plan.items) {
+      const capacity = this.#rows.capacityOf(sequence.id);
+      if (sequence.maxLength <= capacity || sequence.length + MOVE_AHEAD <= capacity) continue;
+      if (this.#leavesReserve(sequence) && this.#rows.ensure(sequence.id, capacity + 1, sequence.computed)) moves--;
+      if (moves <= 0) return;
+    }
   }
 
   /**
@@ -222,11 +231,6 @@ export class Scheduler<T extends Schedulable> {
     return this.#remaining(sequence) + Math.min(sequence.maxLength - sequence.length, SHORT_OUTPUT);
   }
 
-  /** Tokens that the sequence will take from now on at most, prompt and output. */
-  #work(sequence: T): number {
-    return sequence.maxLength - sequence.computed;
-  }
-
   /** Tokens to compute before the next one can be sampled; 0 for a sequence that wants no more. */
   #remaining(sequence: T): number {
     return sequence.length >= sequence.maxLength ? 0 : sequence.length - sequence.computed;
@@ -236,9 +240,4 @@ export class Scheduler<T extends Schedulable> {
     const start = sequence.computed;
     plan.items.push({ sequence, start, count, sample: start + count === sequence.length });
   }
-}
-
-/** The smallest number that three quarters of the list do not exceed. */
-function restOfMost(rests: readonly number[]): number {
-  return rests.toSorted((a, b) => a - b)[Math.ceil(rests.length * 0.75) - 1] ?? 0;
 }

@@ -3,16 +3,15 @@ import type { PrefillLoad } from "./scheduler.ts";
 
 /** A step with a prompt in it may take this many times as long as one without. */
 const STRETCH = 2;
-/** Answers that will be complete within this time go before requests so many times longer that have not begun. */
-const YIELD_MS = 250;
-const MUCH_LONGER = 8;
 /** How much more one who waits for a first token counts than one who waits for a next one. */
 const CROWD_WEIGHT = 4;
 /** Progress that a prompt always makes. */
 const LEAST = 16;
 /** After so many steps in a row with a prompt in them, one without shows anew what decoding alone takes. */
 const STEPS_BETWEEN_PROBES = 64;
+/** Weight of a new sample in the running means; costs that rise, as attention's do along a long prompt, are followed faster. */
 const WEIGHT = 0.2;
+const RISING_WEIGHT = 0.5;
 
 export interface StepTiming {
   decodeTokens: number;
@@ -28,8 +27,8 @@ export class StepBudget {
   /** What one token more in a step costs. */
   #msPerToken: number | null = null;
   #sinceProbe = 0;
-  /** How long prompts have been put off of late. */
-  #yieldedMs = 0;
+  /** Prompt tokens of the step before: a long prompt is begun with little and at most doubled, until its cost is known. */
+  #lastLimit = 0;
 
   /** `most`: tokens of a step at most. */
   constructor(most: number) {
@@ -37,7 +36,7 @@ export class StepBudget {
   }
 
   /** Prompt tokens for the next step. */
-  prefillLimit({ decoding, prompts, restOfMost, leastWork }: PrefillLoad): number {
+  prefillLimit({ decoding, prompts }: PrefillLoad): number {
     const free = Math.max(0, this.#most - decoding);
     if (decoding === 0) return free;
     if (this.#decodeMs === null || this.#sinceProbe >= STEPS_BETWEEN_PROBES) {
@@ -45,18 +44,15 @@ export class StepBudget {
       this.#sinceProbe = 0;
       return 0;
     }
-    if (restOfMost * MUCH_LONGER <= leastWork && this.#yieldedMs + restOfMost * this.#decodeMs <= YIELD_MS) {
-      this.#yieldedMs += this.#decodeMs;
-      return 0;
-    }
-    this.#yieldedMs /= 2;
     this.#sinceProbe++;
     if (this.#msPerToken === null) return Math.min(free, LEAST);
     // Streams do not hold up a crowd that has nothing yet.
     const crowd = Math.max(1, (CROWD_WEIGHT * prompts) / decoding);
     const alone = Math.max(this.#decodeMs / 2, this.#decodeMs + (decoding - this.#decodeRows) * this.#msPerToken);
     const fitting = Math.floor((alone * (STRETCH - 1) * crowd) / this.#msPerToken);
-    return Math.min(free, Math.max(LEAST, fitting));
+    const begun = crowd > 1 ? fitting : Math.min(fitting, 2 * this.#lastLimit);
+    this.#lastLimit = Math.min(free, Math.max(LEAST, begun));
+    return this.#lastLimit;
   }
 
   /** What a step took, from the end of the one before it. */
@@ -65,6 +61,7 @@ export class StepBudget {
       this.#decodeMs = decodeTokens === this.#decodeRows ? blend(this.#decodeMs, ms) : ms;
       this.#decodeRows = decodeTokens;
       this.#sinceProbe = 0;
+      this.#lastLimit = 0;
       return;
     }
     // Beyond the rows that were measured alone, every token counts the same.
@@ -77,5 +74,5 @@ export class StepBudget {
 /** Running mean; one sample moves it up by a factor of two at most, as a hiccup of the machine is not the model's speed. */
 function blend(mean: number | null, sample: number): number {
   if (mean === null) return sample;
-  return mean + WEIGHT * (Math.min(sample, 2 * mean) - mean);
+  return mean + (sample > mean ? RISING_WEIGHT : WEIGHT) * (Math.min(sample, 2 * mean) - mean);
 }

@@ -102,6 +102,12 @@ export class RowTable {
     return true;
   }
 
+  /** Positions of the sequence's row; 0 without one. */
+  capacityOf(id: number): number {
+    const held = this.#places.get(id);
+    return held ? this.capacities[held.sizeClass]! : 0;
+  }
+
   /** Notes that positions up to `length` hold content. */
   advance(id: number, length: number): void {
     const held = this.#places.get(id);
@@ -179,8 +185,7 @@ export class RowTable {
       last.row = hole.row;
       rows[hole.row] = last;
     }
-    const allocated = this.#allocated[hole.sizeClass]!;
+    // A class keeps its room while it is in use: making it smaller copies what is left, and `#trim` does it when it must.
     if (rows.length === 0) this.#resize(hole.sizeClass, 0);
-    else if (allocated >= 8 && rows.length <= allocated / 4) this.#resize(hole.sizeClass, Math.floor(allocated / 2));
   }
 }

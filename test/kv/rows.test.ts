@@ -102,19 +102,16 @@ describe("the row table", () => {
     expect([1, 8, 9, 16, 17, 33].map((n) => rows.fitsAlone(n))).toEqual([true, true, true, true, false, false]);
   });
 
-  test("shrinks to whole rows, whatever number it has grown to", () => {
-    const rows = table([1], 1000);
-    const tight = table([1, 9], 9);
-    for (let id = 1; id <= 9; id++) tight.ensure(id, 1, 0);
-    expect(tight.bytes).toBe(90);
-    for (let id = 9; id >= 1; id--) {
-      tight.remove(id);
-      expect(Number.isInteger(tight.bytes / 10)).toBe(true);
-      expect(tight.bytes / 10).toBeGreaterThanOrEqual(id - 1);
-    }
-    for (let id = 1; id <= 64; id++) rows.ensure(id, 1, 0);
-    for (let id = 64; id >= 3; id--) rows.remove(id);
-    expect(rows.bytes).toBeLessThanOrEqual(40);
+  test("keeps the room of a class until another needs it or the class is empty", () => {
+    const rows = table([1, 40], 64);
+    for (let id = 1; id <= 32; id++) rows.ensure(id, 1, 0);
+    const grown = rows.bytes;
+    for (let id = 32; id >= 3; id--) rows.remove(id);
+    expect(rows.bytes).toBe(grown);
+    expect(rows.ensure(100, 40, 0)).toBe(true);
+    expect(rows.bytes).toBe(420);
+    for (const id of [1, 2, 100]) rows.remove(id);
+    expect(rows.bytes).toBe(0);
   });
 });
 
