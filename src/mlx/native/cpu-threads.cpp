@@ -8,6 +8,10 @@
 #include <thread>
 #include <utility>
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
 namespace shim {
 
 namespace {
@@ -62,13 +66,21 @@ struct Pool {
   }
 };
 
+// Those that this process may use, which can be fewer than the machine has.
+int available_cores() {
+#if defined(__linux__)
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0) return CPU_COUNT(&allowed);
+#endif
+  return static_cast<int>(std::thread::hardware_concurrency());
+}
+
 // Never destroyed: its threads outlive main().
 Pool& pool() {
   static Pool& instance = *[] {
     auto* p = new Pool;
     const char* set = std::getenv("MLX_CB_THREADS");
-    int cores = static_cast<int>(std::thread::hardware_concurrency());
-    p->threads = std::clamp(set ? std::atoi(set) : cores, 1, 64);
+    p->threads = set ? std::clamp(std::atoi(set), 1, 64) : std::clamp(available_cores(), 1, 16);
     for (int i = 1; i < p->threads; i++) std::thread([p] { p->help(); }).detach();
     return p;
   }();
