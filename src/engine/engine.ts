@@ -233,7 +233,7 @@ export class Engine {
     const now = performance.now();
     const ms = now - Math.max(submittedAt, this.#lastStepEnd);
     this.#lastStepEnd = now;
-    this.#throughput.add(now, ms, sequences.length);
+    this.#throughput.add(ms, sequences.length);
     this.#budget.record({ decodeTokens, prefillTokens, ms });
   }
 

@@ -14,9 +14,9 @@ export type GenerateOptions = CommonOptions &
 
 /** Fills in what the caller left out: the model's own sampling, no penalties, no limits. */
 export function completeRequest(
-  promptTokens: readonly number[],
-  options: GenerateOptions,
-  { defaultSampling }: ModelInfo,
+  promptTokens: GenerationRequest["promptTokens"],
+  options: CommonOptions,
+  { defaultSampling }: Pick<ModelInfo, "defaultSampling">,
 ): GenerationRequest {
   return {
     promptTokens,

@@ -114,10 +114,7 @@ export class Scheduler<T extends Schedulable> {
     this.#admit(plan);
     const prompts = this.#openPrompts(plan);
     if (prompts.length > 0) {
-      const limit = prefillLimit({
-        decoding,
-        prompts: prompts.length + this.#waiting.length,
-      });
+      const limit = prefillLimit({ decoding, prompts: prompts.length + this.#waiting.length });
       this.#planPrefill(plan, prompts, Math.min(this.#options.maxTokensPerStep - decoding, limit));
     }
     for (const { sequence, count, sample } of plan.items) {
@@ -147,7 +144,7 @@ export class Scheduler<T extends Schedulable> {
     for (const { sequence } of plan.items) {
       const capacity = this.#rows.capacityOf(sequence.id);
       if (sequence.maxLength <= capacity || sequence.length + MOVE_AHEAD <= capacity) continue;
-      if (this.#leavesReserve(sequence) && this.#rows.ensure(sequence.id, capacity + 1, sequence.computed)) moves--;
+      if (this.#leavesReserve(capacity + 1) && this.#rows.ensure(sequence.id, capacity + 1, sequence.computed)) moves--;
       if (moves <= 0) return;
     }
   }
@@ -187,7 +184,7 @@ export class Scheduler<T extends Schedulable> {
         plan.exhausted.push(sequence);
       } else if (
         sequence.inFlight === 0 &&
-        this.#leavesReserve(sequence) &&
+        this.#leavesReserve(sequence.length + 1) &&
         this.#rows.ensure(sequence.id, sequence.length + 1, 0)
       ) {
         this.#waiting.splice(i, 1);
@@ -199,8 +196,8 @@ export class Scheduler<T extends Schedulable> {
   }
 
   /** What runs will grow: filling the memory to the brim would have rows preempted and computed again. */
-  #leavesReserve(sequence: T): boolean {
-    return this.#running.length === 0 || this.#rows.shareWith(sequence.length + 1) <= (this.#options.admissionShare ?? 0.8);
+  #leavesReserve(length: number): boolean {
+    return this.#running.length === 0 || this.#rows.shareWith(length) <= (this.#options.admissionShare ?? 0.8);
   }
 
   /** Least work first, so that a short request never waits for a long one; the oldest always gets a quarter. */

@@ -1,21 +1,26 @@
 /** Generated tokens per second over the last seconds in which there was work. Times in milliseconds. */
 export class Throughput {
   readonly #windowMs: number;
-  #samples: { at: number; busyMs: number; tokens: number }[] = [];
+  readonly #samples: { busyMs: number; tokens: number }[] = [];
+  #busyMs = 0;
+  #tokens = 0;
 
   constructor(windowMs = 5000) {
     this.#windowMs = windowMs;
   }
 
-  add(at: number, busyMs: number, tokens: number): void {
-    this.#samples.push({ at, busyMs, tokens });
-    let busy = this.#samples.reduce((sum, sample) => sum + sample.busyMs, 0);
-    while (this.#samples.length > 1 && busy - this.#samples[0]!.busyMs >= this.#windowMs) busy -= this.#samples.shift()!.busyMs;
+  add(busyMs: number, tokens: number): void {
+    this.#samples.push({ busyMs, tokens });
+    this.#busyMs += busyMs;
+    this.#tokens += tokens;
+    while (this.#samples.length > 1 && this.#busyMs - this.#samples[0]!.busyMs >= this.#windowMs) {
+      const oldest = this.#samples.shift()!;
+      this.#busyMs -= oldest.busyMs;
+      this.#tokens -= oldest.tokens;
+    }
   }
 
   get perSecond(): number {
-    const busy = this.#samples.reduce((sum, sample) => sum + sample.busyMs, 0);
-    const tokens = this.#samples.reduce((sum, sample) => sum + sample.tokens, 0);
-    return busy > 0 ? (tokens * 1000) / busy : 0;
+    return this.#busyMs > 0 ? (this.#tokens * 1000) / this.#busyMs : 0;
   }
 }

@@ -61,8 +61,7 @@ export class RowTable {
   shareWith(length: number): number {
     const sizeClass = this.#classFor(length);
     if (sizeClass === null) return Number.POSITIVE_INFINITY;
-    const used = this.#rows.reduce((sum, rows, i) => sum + rows.length * this.#rowBytes(i), 0);
-    return (used + this.#rowBytes(sizeClass)) / this.#budget;
+    return (this.#usedBytes + this.#rowBytes(sizeClass)) / this.#budget;
   }
 
   place(id: number): Place | undefined {
@@ -137,6 +136,11 @@ export class RowTable {
     return this.capacities[sizeClass]! * this.#bytesPerToken;
   }
 
+  /** Of the rows that sequences hold. */
+  get #usedBytes(): number {
+    return this.#rows.reduce((sum, rows, i) => sum + rows.length * this.#rowBytes(i), 0);
+  }
+
   /** Room for one more row: twice as many where memory is ample, just one more where it is not. */
   #makeRoom(sizeClass: number): boolean {
     const used = this.#rows[sizeClass]!.length;
@@ -152,8 +156,7 @@ export class RowTable {
 
   /** Gives back unused rows of all classes until `bytes` are free; false (and nothing done) when they cannot be. */
   #trim(bytes: number): boolean {
-    const usedBytes = this.#rows.reduce((sum, rows, i) => sum + rows.length * this.#rowBytes(i), 0);
-    if (this.#budget - usedBytes < bytes) return false;
+    if (this.#budget - this.#usedBytes < bytes) return false;
     for (let i = 0; i < this.capacities.length; i++) {
       if (this.#allocated[i]! > this.#rows[i]!.length) this.#resize(i, this.#rows[i]!.length);
     }

@@ -1,6 +1,8 @@
 /** One batch that decodes in this process by the engine's own modules, each part of a step timed. */
+
+import { completeRequest } from "../../src/engine/generate.ts";
 import { Output } from "../../src/engine/output.ts";
-import type { Generation, GenerationRequest } from "../../src/engine/request.ts";
+import type { Generation } from "../../src/engine/request.ts";
 import { Scheduler } from "../../src/engine/scheduler.ts";
 import { Sequence } from "../../src/engine/sequence.ts";
 import { Step } from "../../src/engine/step.ts";
@@ -32,6 +34,7 @@ export interface StepTimes {
 
 type Operation = Extract<keyof typeof ffi, `op_${string}`>;
 
+const neutral = { temperature: 1, topP: 1, topK: 0, minP: 0, repetitionPenalty: 1 };
 const promptTokens = 64;
 const now = () => performance.now();
 
@@ -171,7 +174,7 @@ export class StepDriver {
     const prompt = Int32Array.from({ length: promptTokens }, (_, i) => (id * 7919 + i * 104_729) % Math.min(vocabSize, 4000));
     const sequence = new Sequence({
       id,
-      request: describeRequest(prompt, temperature),
+      request: completeRequest(prompt, { temperature, ignoreEos: true }, { defaultSampling: neutral }),
       contextLength,
       eosTokenIds: [],
       seed: id,
@@ -206,29 +209,4 @@ export class StepDriver {
   async #consume({ body }: Response): Promise<void> {
     for await (const bytes of body!) this.streamedBytes += bytes.length;
   }
-}
-
-function describeRequest(prompt: Int32Array, temperature: number): GenerationRequest {
-  return {
-    promptTokens: prompt,
-    adapter: null,
-    maxTokens: null,
-    stop: [],
-    stopTokenIds: [],
-    ignoreEos: true,
-    minTokens: 0,
-    logprobs: null,
-    sampling: {
-      temperature,
-      topP: 1,
-      topK: 0,
-      minP: 0,
-      repetitionPenalty: 1,
-      repetitionContextSize: null,
-      presencePenalty: 0,
-      frequencyPenalty: 0,
-      logitBias: new Map(),
-      seed: null,
-    },
-  };
 }

@@ -1,31 +1,16 @@
 /** Our CPU primitive for sampling against the graph of MLX's operations that a GPU runs. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { uniform } from "../../src/engine/random.ts";
-import type { SamplingParams } from "../../src/engine/request.ts";
-import { filteredProbs, type SamplerRow, samplingTable } from "../../src/engine/sampler.ts";
+import { filteredProbs, samplingTable } from "../../src/engine/sampler.ts";
 import { evaluate, floats, openMlx, readFloats, readUints, scope } from "../../src/mlx/array.ts";
 import { locateNativeLibrary } from "../../src/mlx/library.ts";
 import * as mx from "../../src/mlx/ops.ts";
+import { row } from "../engine/sampler-rows.ts";
 import { random } from "./randoms.ts";
 
 beforeAll(() => {
   openMlx(locateNativeLibrary(), true);
 });
-
-function samplerRow(sampling: Partial<SamplingParams>, seed: number): SamplerRow {
-  const neutral = { temperature: 1, topP: 1, topK: 0, minP: 0, repetitionPenalty: 1, repetitionContextSize: null };
-  const rest = { presencePenalty: 0, frequencyPenalty: 0, logitBias: new Map(), seed: null };
-  return {
-    sampling: { ...neutral, ...rest, ...sampling },
-    prompt: [],
-    output: [],
-    pending: null,
-    banned: [],
-    seed,
-    position: 7,
-    logprobs: null,
-  };
-}
 
 describe("sampling", () => {
   for (const vocab of [1, 5, 64, 1000, 4099]) {
@@ -41,7 +26,9 @@ describe("sampling", () => {
         { topP: 0.999, temperature: 1.5 },
         { topK: 5000 },
       ];
-      const rows = Array.from({ length: 400 }, (_, i) => samplerRow({ ...settings[i % settings.length] }, i));
+      const rows = Array.from({ length: 400 }, (_, i) =>
+        row({ temperature: 1, ...settings[i % settings.length], seed: i, position: 7 }),
+      );
       scope(() => {
         // Peaked and flat rows in turn; in steps of 0.001, so that scores differ clearly or not at all.
         const values = rows.flatMap((_, r) =>
@@ -68,7 +55,7 @@ describe("sampling", () => {
 
   test("banned scores are never drawn, and a row without any number draws something", () => {
     scope(() => {
-      const rows = Array.from({ length: 50 }, (_, i) => samplerRow({ temperature: 1.5, topP: i % 2 ? 0.9 : 1 }, i));
+      const rows = Array.from({ length: 50 }, (_, i) => row({ temperature: 1.5, topP: i % 2 ? 0.9 : 1, seed: i, position: 7 }));
       const scores = floats(
         rows.flatMap(() => [-Infinity, 1, -Infinity, 2, -Infinity]),
         [50, 5],

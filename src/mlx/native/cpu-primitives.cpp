@@ -1,10 +1,8 @@
 #include "cpu-primitives.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstring>
-#include <functional>
 #include <memory>
 
 #include "cpu-kernels.h"
