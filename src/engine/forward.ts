@@ -72,7 +72,7 @@ export function openBatch<T extends ForwardSpan>(
     adapters: spans.some(({ adapter }) => adapter > 0)
       ? ints(spans.flatMap(({ adapter, count }) => Array<number>(count).fill(adapter)))
       : null,
-    attend: pool.open(layout),
+    ...pool.open(layout),
   };
   return { batch, spans, offsets };
 }

@@ -45,6 +45,8 @@ export interface SchedulerOptions {
   /** At least maxBatchSize, so that every decoding row fits into every step. */
   maxTokensPerStep: number;
   maxQueue: number;
+  /** The most tokens of one sequence in a step; any number unless told. */
+  maxSpan?: number;
   /** Share of the cache memory up to which new sequences are let in beside others: 0.8 unless told. */
   admissionShare?: number;
 }
@@ -204,13 +206,13 @@ export class Scheduler<T extends Schedulable> {
   #planPrefill(plan: Plan<T>, open: readonly T[], budget: number): void {
     if (budget <= 0) return;
     const oldest = open[0]!;
-    const reserved = Math.min(this.#remaining(oldest), Math.max(1, Math.floor(budget / 4)));
+    const reserved = Math.min(this.#nextSpan(oldest), Math.max(1, Math.floor(budget / 4)));
     let left = budget - reserved;
     const counts = new Map<T, number>([[oldest, reserved]]);
     for (const sequence of open.toSorted((a, b) => this.#rank(a) - this.#rank(b))) {
       if (left <= 0) break;
       const already = counts.get(sequence) ?? 0;
-      const more = Math.min(this.#remaining(sequence) - already, left);
+      const more = Math.min(this.#nextSpan(sequence) - already, left);
       counts.set(sequence, already + more);
       left -= more;
     }
@@ -231,6 +233,11 @@ export class Scheduler<T extends Schedulable> {
   /** Tokens to compute before the next one can be sampled; 0 for a sequence that wants no more. */
   #remaining(sequence: T): number {
     return sequence.length >= sequence.maxLength ? 0 : sequence.length - sequence.computed;
+  }
+
+  /** The most of them that one step may have. */
+  #nextSpan(sequence: T): number {
+    return Math.min(this.#remaining(sequence), this.#options.maxSpan ?? Number.POSITIVE_INFINITY);
   }
 
   #add(plan: Plan<T>, sequence: T, count: number): void {

@@ -1,155 +1,119 @@
 /** Attention over the pools as a graph of MLX's operations: what runs on a GPU. */
-import { dimension, ints } from "../mlx/array.ts";
+import { StartupError } from "../errors.ts";
+import { dimension, dtypeOf, ints } from "../mlx/array.ts";
+import { softcap as capScores, times } from "../mlx/fast.ts";
 import type { MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
-import type { Attend, AttentionOptions, CacheLayerSpec, LayerPair } from "./cache.ts";
-import type { ClassGroup, Layout, Segment } from "./layout.ts";
+import { type Attend, type AttentionCache, type AttentionOptions, type CacheSpec, isState, type LayerPair, valueDimOf } from "./cache.ts";
+import { type GroupIndex, indexGroup, type SegmentIndex, type SinglesIndex } from "./graph-index.ts";
+import type { Layout } from "./layout.ts";
+import { slotsOf } from "./row-size.ts";
 
-/** Index arrays that all layers of a step share for one class. */
-interface GroupIndex {
-  group: ClassGroup;
-  rows: MxArray;
-  positions: MxArray;
-  singles: SinglesIndex | null;
+interface Projections {
+  q: MxArray;
+  k: MxArray | null;
+  v: MxArray | null;
 }
 
-interface SinglesIndex {
-  firstRow: number;
-  rowCount: number;
-  /** Longest row, rounded up so that few different shapes occur. */
-  length: number;
-  /** bool [rowCount, 1, 1, length] */
-  mask: MxArray;
-  /** Set when other rows lie between: which single each row's query is taken from, and back. */
-  spread: MxArray | null;
-  gather: MxArray | null;
+/** One class of one cache in one step. */
+interface ClassAttention {
+  spec: AttentionCache;
+  pair: LayerPair;
+  index: GroupIndex;
+  options: AttentionOptions;
 }
 
 export function openGraphAttention(
   layout: Layout,
-  layers: readonly CacheLayerSpec[],
+  caches: readonly CacheSpec[],
   capacities: readonly number[],
-  pair: (sizeClass: number, layer: number) => LayerPair,
+  span: number,
+  pair: (sizeClass: number, cache: number) => LayerPair,
 ): Attend {
-  const indexes = layout.groups.map((group) => indexGroup(group, capacities[group.sizeClass]!));
-  return (layer, q, k, v, options) => {
-    const parts = indexes.flatMap((index) =>
-      attendClass(pair(index.group.sizeClass, layer), layers[layer]!, index, { q, k, v }, options, layout.tokenCount),
+  // Caches that see the same share their indexes.
+  const indexes = new Map<string, GroupIndex[]>();
+  const indexesOf = (spec: AttentionCache) => {
+    const key = `${spec.kind === "latent" ? "full" : spec.kind} ${spec.size}`;
+    const found = indexes.get(key);
+    if (found) return found;
+    const made = layout.groups.map((group) => indexGroup(group, spec, slotsOf(spec, capacities[group.sizeClass]!, span)!));
+    indexes.set(key, made);
+    return made;
+  };
+  return (cache, q, k, v, options) => {
+    const spec = caches[cache]!;
+    if (isState(spec)) throw new StartupError(`cache ${cache} holds a state, not keys`);
+    const parts = indexesOf(spec).flatMap((index) =>
+      attendClass({ spec, pair: pair(index.group.sizeClass, cache), index, options }, { q, k, v }, layout.tokenCount),
     );
     return parts.length === 1 ? parts[0]! : mx.concatenate(parts, 0);
   };
 }
 
-function indexGroup(group: ClassGroup, capacity: number): GroupIndex {
-  const rows = new Int32Array(group.count);
-  const positions = new Int32Array(group.count);
-  group.singles.forEach(({ row, position }, i) => {
-    rows[i] = row;
-    positions[i] = position;
-  });
-  for (const { row, start, count, offset } of group.segments) {
-    for (let i = 0; i < count; i++) {
-      rows[offset - group.offset + i] = row;
-      positions[offset - group.offset + i] = start + i;
-    }
-  }
-  return {
-    group,
-    rows: ints(rows),
-    positions: ints(positions),
-    singles: group.singles.length > 0 ? indexSingles(group, capacity) : null,
-  };
-}
-
-function indexSingles({ singles }: ClassGroup, capacity: number): SinglesIndex {
-  const firstRow = singles[0]!.row;
-  const rowCount = singles.at(-1)!.row - firstRow + 1;
-  const longest = singles.reduce((max, { position }) => Math.max(max, position + 1), 0);
-  const length = Math.min(capacity, Math.ceil(longest / 32) * 32);
-  // A row without a token in this step sees one key; its result is not used.
-  const lengths = new Int32Array(rowCount).fill(1);
-  const spread = new Int32Array(rowCount);
-  const gather = new Int32Array(singles.length);
-  singles.forEach(({ row, position }, i) => {
-    lengths[row - firstRow] = position + 1;
-    spread[row - firstRow] = i;
-    gather[i] = row - firstRow;
-  });
-  const dense = rowCount === singles.length;
-  return {
-    firstRow,
-    rowCount,
-    length,
-    mask: mx.less(mx.arange(0, length), ints(lengths, [rowCount, 1, 1, 1])),
-    spread: dense ? null : ints(spread),
-    gather: dense ? null : ints(gather),
-  };
-}
-
-interface Projections {
-  q: MxArray;
-  k: MxArray;
-  v: MxArray;
-}
-
 /** Results of one class in flat order. */
-function attendClass(
-  pair: LayerPair,
-  spec: CacheLayerSpec,
-  { group, rows, positions, singles }: GroupIndex,
-  { q, k, v }: Projections,
-  options: AttentionOptions,
-  tokenCount: number,
-): MxArray[] {
-  const { kvHeads, headDim } = spec;
+function attendClass(attention: ClassAttention, { q, k, v }: Projections, tokenCount: number): MxArray[] {
+  const { pair, index } = attention;
+  const { group, rows, slots } = index;
   const own = (x: MxArray) =>
-    group.count === tokenCount ? x : mx.slice(x, [group.offset, 0, 0], [group.offset + group.count, kvHeads, headDim]);
-  pair.k.update((owned) => mx.scatterPositions(owned, rows, positions, own(k)));
-  pair.v.update((owned) => mx.scatterPositions(owned, rows, positions, own(v)));
-  const parts = group.segments.map((segment) => attendSegment(pair, spec, segment, q, options));
-  if (singles) parts.unshift(attendSingles(pair, spec, group, singles, q, options));
+    group.count === tokenCount
+      ? x
+      : mx.slice(x, [group.offset, 0, 0], [group.offset + group.count, dimension(x, 1), dimension(x, 2)]);
+  if (k !== null) pair.k.update((owned) => mx.scatterPositions(owned, rows, slots, own(k)));
+  if (v !== null) pair.v?.update((owned) => mx.scatterPositions(owned, rows, slots, own(v)));
+  const parts = index.segments.map((segment) => attendSegment(attention, segment, q));
+  if (index.singles) parts.unshift(attendSingles(attention, index.singles, q));
   return parts;
 }
 
-function attendSingles(
-  { k, v }: LayerPair,
-  { kvHeads, headDim }: CacheLayerSpec,
-  group: ClassGroup,
-  index: SinglesIndex,
-  q: MxArray,
-  { scale }: AttentionOptions,
-): MxArray {
+function attendSingles(attention: ClassAttention, index: SinglesIndex, q: MxArray): MxArray {
+  const { group } = attention.index;
   const count = group.singles.length;
   const heads = dimension(q, 1);
-  let queries = mx.slice(q, [group.offset, 0, 0], [group.offset + count, heads, headDim]);
+  let queries = mx.slice(q, [group.offset, 0, 0], [group.offset + count, heads, dimension(q, 2)]);
   if (index.spread) queries = mx.take(queries, index.spread, 0);
-  const start = [index.firstRow, 0, 0, 0];
-  const stop = [index.firstRow + index.rowCount, kvHeads, index.length, headDim];
-  const keys = mx.slice(k.array, start, stop);
-  const values = mx.slice(v.array, start, stop);
-  let out = mx.attention(mx.expandDims(queries, 2), keys, values, scale, false, index.mask, null);
+  let out = attend(attention, mx.expandDims(queries, 2), [index.firstRow, index.rowCount], index.length, index.mask);
   if (index.gather) out = mx.take(out, index.gather, 0);
-  return mx.reshape(out, [count, heads * headDim]);
+  return mx.reshape(out, [count, -1]);
 }
 
-function attendSegment(
-  { k, v }: LayerPair,
-  { kvHeads, headDim }: CacheLayerSpec,
-  { row, start, count, offset }: Segment,
+function attendSegment(attention: ClassAttention, { segment, length, mask }: SegmentIndex, q: MxArray): MxArray {
+  const { row, count, offset } = segment;
+  const queries = mx.slice(q, [offset, 0, 0], [offset + count, dimension(q, 1), dimension(q, 2)]);
+  const out = attend(attention, mx.expandDims(mx.transpose(queries, [1, 0, 2]), 0), [row, 1], length, mask);
+  return mx.reshape(mx.transpose(out, [0, 2, 1, 3]), [count, -1]);
+}
+
+/** q [rows, heads, T, headDim] over the first `length` slots of so many rows; without a mask causal, the ends aligned. */
+function attend(
+  { spec, pair, options }: ClassAttention,
   q: MxArray,
-  { scale }: AttentionOptions,
+  [firstRow, rowCount]: [number, number],
+  length: number,
+  mask: MxArray | null,
 ): MxArray {
-  const heads = dimension(q, 1);
-  const queries = mx.slice(q, [offset, 0, 0], [offset + count, heads, headDim]);
-  const own = (tensor: MxArray) => mx.slice(tensor, [row, 0, 0, 0], [row + 1, kvHeads, start + count, headDim]);
-  const out = mx.attention(
-    mx.expandDims(mx.transpose(queries, [1, 0, 2]), 0),
-    own(k.array),
-    own(v.array),
-    scale,
-    true,
-    null,
-    null,
-  );
-  return mx.reshape(mx.transpose(out, [0, 2, 1, 3]), [count, heads * headDim]);
+  const part = ({ array }: LayerPair["k"], dim: number) =>
+    mx.slice(array, [firstRow, 0, 0, 0], [firstRow + rowCount, spec.kvHeads, length, dim]);
+  const keys = part(pair.k, spec.headDim);
+  const values = part(pair.v ?? pair.k, valueDimOf(spec));
+  const { scale, softcap, sinks = null } = options;
+  if (softcap === undefined) return mx.attention(q, keys, values, scale, mask === null, mask, sinks);
+  if (sinks !== null) throw new StartupError("attention with both a soft cap and sinks is not known of any model");
+  return attendCapped(q, keys, values, mask ?? causalMask(dimension(q, 2), length), scale, softcap);
+}
+
+/** MLX's own attention has no soft cap. */
+function attendCapped(q: MxArray, k: MxArray, v: MxArray, mask: MxArray, scale: number, cap: number): MxArray {
+  const [rows, heads, tokens, dim] = [0, 1, 2, 3].map((axis) => dimension(q, axis)) as [number, number, number, number];
+  const kvHeads = dimension(k, 1);
+  const grouped = mx.reshape(times(q, scale), [rows, kvHeads, heads / kvHeads, tokens, dim]);
+  const scores = capScores(mx.matmul(grouped, mx.transpose(mx.expandDims(k, 2), [0, 1, 2, 4, 3])), cap);
+  const hidden = mx.full([1], Number.NEGATIVE_INFINITY, dtypeOf(scores));
+  const weights = mx.softmax(mx.where(mx.expandDims(mask, 2), scores, hidden), -1);
+  return mx.reshape(mx.matmul(weights, mx.expandDims(v, 2)), [rows, heads, tokens, -1]);
+}
+
+/** bool [1, 1, tokens, length]: the last token sees all. */
+function causalMask(tokens: number, length: number): MxArray {
+  const ends = Int32Array.from({ length: tokens }, (_, i) => length - tokens + i);
+  return mx.lessEqual(mx.arange(0, length), ints(ends, [1, 1, tokens, 1]));
 }

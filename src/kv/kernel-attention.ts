@@ -1,10 +1,12 @@
 /** Attention over the pools by our CPU primitive: all stretches of a step and the cache's update in one operation per layer. */
+import { StartupError } from "../errors.ts";
 import type { MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
-import type { Attend, LayerPair } from "./cache.ts";
+import { type Attend, type CacheSpec, isState, type LayerPair, valueDimOf } from "./cache.ts";
 import type { Layout } from "./layout.ts";
 
-export function openKernelAttention(layout: Layout, pair: (sizeClass: number, layer: number) => LayerPair): Attend {
+/** [group, row, start, count, offset] of every stretch of a sequence, as our primitives take it. */
+export function stretchesOf(layout: Layout): Int32Array {
   const plan: number[] = [];
   layout.groups.forEach(({ singles, segments, offset }, index) => {
     singles.forEach(({ row, position }, i) => {
@@ -12,12 +14,24 @@ export function openKernelAttention(layout: Layout, pair: (sizeClass: number, la
     });
     for (const segment of segments) plan.push(index, segment.row, segment.start, segment.count, segment.offset);
   });
-  const stretches = Int32Array.from(plan);
-  return (layer, q, k, v, { scale }) => {
-    const caches: MxArray[] = layout.groups.flatMap(({ sizeClass }) => {
-      const tensors = pair(sizeClass, layer);
-      return [tensors.k.array, tensors.v.array];
+  return Int32Array.from(plan);
+}
+
+export function openKernelAttention(
+  layout: Layout,
+  caches: readonly CacheSpec[],
+  pair: (sizeClass: number, cache: number) => LayerPair,
+): Attend {
+  const stretches = stretchesOf(layout);
+  return (cache, q, k, v, { scale, softcap = 0, sinks = null }) => {
+    const spec = caches[cache]!;
+    if (isState(spec)) throw new StartupError(`cache ${cache} holds a state, not keys`);
+    const tensors: MxArray[] = layout.groups.flatMap(({ sizeClass }) => {
+      const { k: keys, v: values } = pair(sizeClass, cache);
+      return values === null ? [keys.array] : [keys.array, values.array];
     });
-    return mx.cpuAttend(q, k, v, caches, stretches, scale);
+    const window = spec.kind === "window" ? spec.size! : 0;
+    const chunk = spec.kind === "chunk" ? spec.size! : 0;
+    return mx.cpuAttend(q, k, v, sinks, tensors, stretches, valueDimOf(spec), window, chunk, scale, softcap);
   };
 }

@@ -1,42 +1,47 @@
-/** The cache tensors of all layers, one pair per size class. */
-import { type Dtype, dtypeBytes } from "../mlx/dtype.ts";
+/** The cache tensors of a model, by size class. */
+import { DTYPES, type Dtype } from "../mlx/dtype.ts";
 import { currentDevice, type MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
-import type { Attend, CacheLayerSpec, LayerPair } from "./cache.ts";
+import { type Attend, type CacheSpec, isState, type LayerPair, type Recurrence } from "./cache.ts";
 import { openGraphAttention } from "./graph-attention.ts";
 import { InPlaceTensor } from "./in-place-tensor.ts";
 import { openKernelAttention } from "./kernel-attention.ts";
 import type { Layout } from "./layout.ts";
+import { openRecurrence } from "./recurrence.ts";
+import { slotsOf, tensorShapes, WINDOW_SPAN } from "./row-size.ts";
 import type { RowAction } from "./rows.ts";
 
-/** Bytes that one token takes in all layers. */
-export function cacheBytesPerToken(layers: readonly CacheLayerSpec[], dtype: Dtype): number {
-  return layers.reduce((sum, layer) => sum + 2 * layer.kvHeads * layer.headDim * dtypeBytes(dtype), 0);
+export interface PoolOptions {
+  /** Scans by our CPU primitives, by default wherever they can run; otherwise as a graph of MLX's operations. */
+  kernels?: boolean;
+  /** The most tokens of one sequence in a step, for models with windows. */
+  span?: number;
+}
+
+/** What the caches do in one step. */
+export interface OpenCaches {
+  attend: Attend;
+  recurrence: Recurrence;
 }
 
 export class KvPool {
-  readonly #layers: readonly CacheLayerSpec[];
+  readonly #caches: readonly CacheSpec[];
   readonly #capacities: readonly number[];
   readonly #dtype: Dtype;
-  /** By class, then layer; empty while the class has no rows. */
-  readonly #tensors: LayerPair[][];
+  readonly #kernels: boolean;
+  readonly #span: number;
+  /** By class, then cache: keys and values, latent keys, or a state; empty while the class has no rows. */
+  readonly #tensors: InPlaceTensor[][][];
   readonly #allocated: number[];
   /** Classes changed since the last step was submitted. */
   readonly #touched = new Set<number>();
 
-  readonly #kernels: boolean;
-
-  /** `kernels`: attention by our CPU primitive, by default wherever it can run; otherwise as a graph of MLX's operations. */
-  constructor(
-    layers: readonly CacheLayerSpec[],
-    capacities: readonly number[],
-    dtype: Dtype,
-    kernels = currentDevice() === "cpu",
-  ) {
-    this.#layers = layers;
+  constructor(caches: readonly CacheSpec[], capacities: readonly number[], dtype: Dtype, options: PoolOptions = {}) {
+    this.#caches = caches;
     this.#capacities = capacities;
     this.#dtype = dtype;
-    this.#kernels = kernels;
+    this.#kernels = options.kernels ?? currentDevice() === "cpu";
+    this.#span = options.span ?? WINDOW_SPAN;
     this.#tensors = capacities.map(() => []);
     this.#allocated = capacities.map(() => 0);
   }
@@ -52,16 +57,13 @@ export class KvPool {
 
   /** Everything that a step changed, to be computed with it. */
   changed(): MxArray[] {
-    return [...this.#touched].flatMap((c) => this.#tensors[c]!.flatMap(({ k, v }) => [k.array, v.array]));
+    return [...this.#touched].flatMap((sizeClass) => this.#tensors[sizeClass]!.flat().map(({ array }) => array));
   }
 
   /** To be called when the step has been submitted. */
   settle(): void {
     this.#touched.clear();
-    for (const pair of this.#tensors.flat()) {
-      pair.k.settle();
-      pair.v.settle();
-    }
+    for (const tensor of this.#tensors.flat(2)) tensor.settle();
   }
 
   /** Drops all tensors. */
@@ -71,45 +73,55 @@ export class KvPool {
     });
   }
 
-  /** Prepares what every layer needs to attend in this step. */
-  open(layout: Layout): Attend {
+  /** Prepares what the layers need in this step. */
+  open(layout: Layout): OpenCaches {
     for (const { sizeClass } of layout.groups) this.#touched.add(sizeClass);
-    const pair = (sizeClass: number, layer: number) => this.#tensors[sizeClass]![layer]!;
-    return this.#kernels ? openKernelAttention(layout, pair) : openGraphAttention(layout, this.#layers, this.#capacities, pair);
+    const pair = (sizeClass: number, cache: number): LayerPair => {
+      const [k, v = null] = this.#tensors[sizeClass]![cache]!;
+      return { k: k!, v };
+    };
+    const state = (sizeClass: number, cache: number) => this.#tensors[sizeClass]![cache]![0]!;
+    const attend = this.#kernels
+      ? openKernelAttention(layout, this.#caches, pair)
+      : openGraphAttention(layout, this.#caches, this.#capacities, this.#span, pair);
+    return { attend, recurrence: openRecurrence(layout, state, this.#kernels) };
   }
 
   #resize(sizeClass: number, rows: number): void {
     const old = this.#tensors[sizeClass]!;
     const kept = Math.min(rows, this.#allocated[sizeClass]!);
-    const capacity = this.#capacities[sizeClass]!;
-    const enlarge = (tensor: InPlaceTensor | undefined, { kvHeads, headDim }: CacheLayerSpec): InPlaceTensor => {
-      const shape = [rows, kvHeads, capacity, headDim];
-      // Our primitive never reads what has not been written; MLX's attention does, behind its mask.
-      const empty = this.#kernels ? mx.cpuEmpty(shape) : mx.zeros(shape, this.#dtype);
+    const enlarge = (tensor: InPlaceTensor | undefined, shape: readonly number[], dtype: Dtype): InPlaceTensor => {
+      // Our primitives never read what has not been written; MLX's attention does, behind its mask.
+      const empty = this.#kernels ? mx.cpuEmpty(shape) : mx.zeros(shape, dtype);
       if (!tensor || kept === 0) return new InPlaceTensor(empty);
-      const stop = [kept, kvHeads, capacity, headDim];
-      const content = mx.slice(tensor.array, [0, 0, 0, 0], stop);
+      const start = shape.map(() => 0);
+      const stop = [kept, ...shape.slice(1)];
+      const content = mx.slice(tensor.array, start, stop);
       // An update of the whole would be the slice itself: a view of the old buffer, which would stay.
       if (kept === rows) return new InPlaceTensor(mx.clone(content));
-      return new InPlaceTensor(mx.sliceUpdate(empty, content, [0, 0, 0, 0], stop));
+      return new InPlaceTensor(mx.sliceUpdate(empty, content, start, stop));
     };
-    this.#tensors[sizeClass] =
-      rows === 0 ? [] : this.#layers.map((spec, i) => ({ k: enlarge(old[i]?.k, spec), v: enlarge(old[i]?.v, spec) }));
+    const make = (spec: CacheSpec, cache: number) =>
+      tensorShapes(spec, rows, this.#capacities[sizeClass]!, this.#span).map((shape, part) =>
+        enlarge(old[cache]?.[part], shape, isState(spec) ? DTYPES.float32 : this.#dtype),
+      );
+    this.#tensors[sizeClass] = rows === 0 ? [] : this.#caches.map(make);
     this.#allocated[sizeClass] = rows;
-    for (const { k, v } of old) {
-      k.free();
-      v.free();
-    }
+    for (const tensor of old.flat()) tensor.free();
   }
 
   #copyRow({ fromClass, fromRow, toClass, toRow, length }: Extract<RowAction, { type: "copy" }>): void {
-    this.#layers.forEach(({ kvHeads, headDim }, i) => {
-      for (const part of ["k", "v"] as const) {
-        const content = this.#tensors[fromClass]![i]![part].copyOut([fromRow, 0, 0, 0], [fromRow + 1, kvHeads, length, headDim]);
-        this.#tensors[toClass]![i]![part].update((owned) =>
-          mx.sliceUpdate(owned, content, [toRow, 0, 0, 0], [toRow + 1, kvHeads, length, headDim]),
+    this.#caches.forEach((spec, cache) => {
+      // A ring of another size is never copied round its end: rows move up before their ring is full, or keep its size.
+      const slots = slotsOf(spec, this.#capacities[fromClass]!, this.#span);
+      tensorShapes(spec, 1, this.#capacities[fromClass]!, this.#span).forEach((shape, part) => {
+        const size = slots === null ? shape.slice(1) : [shape[1]!, Math.min(length, slots), shape[3]!];
+        const zeros = size.map(() => 0);
+        const content = this.#tensors[fromClass]![cache]![part]!.copyOut([fromRow, ...zeros], [fromRow + 1, ...size]);
+        this.#tensors[toClass]![cache]![part]!.update((owned) =>
+          mx.sliceUpdate(owned, content, [toRow, ...zeros], [toRow + 1, ...size]),
         );
-      }
+      });
     });
   }
 }

@@ -21,7 +21,8 @@ interface Held extends Place {
 export interface RowTableOptions {
   /** Ascending capacities in tokens. */
   capacities: readonly number[];
-  bytesPerToken: number;
+  /** Of a row for sequences of up to so many tokens. */
+  rowBytes: (capacity: number) => number;
   /** Limit for all tensors together. */
   budgetBytes: number;
 }
@@ -37,16 +38,16 @@ export function sizeClasses(contextLength: number, smallest = 256): number[] {
 
 export class RowTable {
   readonly capacities: readonly number[];
-  readonly #bytesPerToken: number;
+  readonly #bytes: readonly number[];
   readonly #budget: number;
   readonly #rows: Held[][];
   readonly #allocated: number[];
   readonly #places = new Map<number, Held>();
   #actions: RowAction[] = [];
 
-  constructor({ capacities, bytesPerToken, budgetBytes }: RowTableOptions) {
+  constructor({ capacities, rowBytes, budgetBytes }: RowTableOptions) {
     this.capacities = capacities;
-    this.#bytesPerToken = bytesPerToken;
+    this.#bytes = capacities.map(rowBytes);
     this.#budget = budgetBytes;
     this.#rows = capacities.map(() => []);
     this.#allocated = capacities.map(() => 0);
@@ -133,7 +134,7 @@ export class RowTable {
   }
 
   #rowBytes(sizeClass: number): number {
-    return this.capacities[sizeClass]! * this.#bytesPerToken;
+    return this.#bytes[sizeClass]!;
   }
 
   /** Of the rows that sequences hold. */

@@ -1,4 +1,5 @@
 /** The fused operations of a layer: MLX's own on a GPU, our primitives on the CPU, where MLX's are chains of small ones. */
+import { dtypeOf, scalar } from "./array.ts";
 import type { MxArray } from "./ffi.ts";
 import { currentDevice } from "./ffi.ts";
 import * as mx from "./ops.ts";
@@ -22,4 +23,25 @@ export function swiglu(gate: MxArray, up: MxArray): MxArray {
 /** uint32 index of the largest of each row of [n, m]. */
 export function argmax(x: MxArray): MxArray {
   return currentDevice() === "cpu" ? mx.cpuArgmax(x) : mx.argmax(x, -1);
+}
+
+/** gelu(gate) * up, with gelu's tanh approximation. */
+export function geglu(gate: MxArray, up: MxArray): MxArray {
+  return currentDevice() === "cpu" ? mx.cpuGeglu(gate, up) : mx.multiply(geluApprox(gate), up);
+}
+
+/** x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 */
+export function geluApprox(x: MxArray): MxArray {
+  const inner = times(mx.add(x, times(mx.multiply(x, mx.square(x)), 0.044715)), Math.sqrt(2 / Math.PI));
+  return times(mx.add(x, mx.multiply(x, mx.tanh(inner))), 0.5);
+}
+
+/** x * factor, in x's own type. */
+export function times(x: MxArray, factor: number): MxArray {
+  return mx.multiply(x, mx.astype(scalar(factor), dtypeOf(x)));
+}
+
+/** cap tanh(x / cap) */
+export function softcap(x: MxArray, cap: number): MxArray {
+  return times(mx.tanh(times(x, 1 / cap)), cap);
 }

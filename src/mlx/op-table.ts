@@ -265,8 +265,20 @@ export const OPS = {
     doc: "uint32 [n] drawn from scores [n, m]; params [n, 5]: temperature, top_p, top_k, min_p, uniform number",
   },
   cpu_attend: {
-    args: { q: "array", k: "array", v: "array", caches: "arrays", plan: "ints", scale: "float" },
-    cpp: "cpu_attend(q, k, v, caches, plan, scale, S)",
+    args: {
+      q: "array",
+      k: "array?",
+      v: "array?",
+      sinks: "array?",
+      caches: "arrays",
+      plan: "ints",
+      value_dim: "int",
+      window: "int",
+      chunk: "int",
+      scale: "float",
+      softcap: "float",
+    },
+    cpp: "cpu_attend(q, k, v, sinks, caches, plan, {value_dim, window, chunk, scale, softcap}, S)",
     doc: "Writes k and v to the caches and attends; plan: [class, row, start, count, offset] for each stretch of a sequence",
   },
 } as const satisfies Record<string, Op>;

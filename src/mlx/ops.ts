@@ -455,6 +455,18 @@ export function cpuSample(scores: MxArray, params: MxArray): MxArray {
 }
 
 /** Writes k and v to the caches and attends; plan: [class, row, start, count, offset] for each stretch of a sequence. */
-export function cpuAttend(q: MxArray, k: MxArray, v: MxArray, caches: readonly MxArray[], plan: Ints, scale: number): MxArray {
-  return checked(ffi.op_cpu_attend(q, k, v, doubles(caches), caches.length, int32s(plan), plan.length, scale));
+export function cpuAttend(
+  q: MxArray,
+  k: MxArray | null,
+  v: MxArray | null,
+  sinks: MxArray | null,
+  caches: readonly MxArray[],
+  plan: Ints,
+  value_dim: number,
+  window: number,
+  chunk: number,
+  scale: number,
+  softcap: number,
+): MxArray {
+  return checked(ffi.op_cpu_attend(q, k, v, sinks, doubles(caches), caches.length, int32s(plan), plan.length, value_dim, window, chunk, scale, softcap));
 }

@@ -9,6 +9,7 @@ import type { Checkpoint } from "./checkpoint.ts";
 import type { LanguageModel } from "./model.ts";
 import { ConfigReader } from "./model-config.ts";
 import { findArchitecture } from "./registry.ts";
+import { TensorSet } from "./tensor-set.ts";
 import { Weights } from "./weights.ts";
 
 export interface LoadedModel {
@@ -35,9 +36,11 @@ export interface LoadOptions {
 export async function loadModel(checkpoint: Checkpoint, { adapters = [], onProgress }: LoadOptions = {}): Promise<LoadedModel> {
   const config = new ConfigReader(checkpoint.config, "config.json");
   const architecture = config.string("model_type");
-  const { build, ignoredTensors } = findArchitecture(architecture);
+  const { build, sanitize, ignoredTensors } = findArchitecture(architecture);
+  const tensors = new TensorSet(checkpoint.tensors);
+  sanitize?.(tensors, config);
   const cpu = currentDevice() === "cpu";
-  const weights = new Weights(checkpoint.tensors, config, {
+  const weights = new Weights(tensors, config, {
     dtype: cpu ? DTYPES.float32 : null,
     packed: cpu,
     adapters: new AdapterSet(await Promise.all(adapters.map(({ path }) => readAdapter(path)))),

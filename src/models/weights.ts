@@ -1,5 +1,5 @@
 /** From declared parameters to arrays: what a model asks for is checked against the checkpoint as a whole, then read. */
-import { byteLengthOf, evaluate, fromFile, keep, release, scope } from "../mlx/array.ts";
+import { byteLengthOf, dtypeOf, evaluate, fromFile, keep, release, scope } from "../mlx/array.ts";
 import { DTYPES, type Dtype } from "../mlx/dtype.ts";
 import type { MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
@@ -26,6 +26,7 @@ import { type ExpectedTensor, matchTensors } from "./audit.ts";
 import type { ConfigReader } from "./model-config.ts";
 import { QuantizationConfig } from "./quantization-config.ts";
 import type { TensorInfo } from "./safetensors.ts";
+import type { TensorSet } from "./tensor-set.ts";
 
 export interface WeightOptions {
   /** Floating-point tensors become this; null keeps the checkpoint's own. */
@@ -37,16 +38,21 @@ export interface WeightOptions {
 }
 
 const FLOATS: ReadonlySet<string> = new Set(["float16", "bfloat16", "float32", "float64"]);
+const FLOAT_TYPES: ReadonlySet<Dtype> = new Set([DTYPES.float16, DTYPES.bfloat16, DTYPES.float32, DTYPES.float64]);
+
+function readStored({ path, offset, byteLength, mlxDtype, shape }: TensorInfo): MxArray {
+  return fromFile(path, offset, byteLength, DTYPES[mlxDtype!], shape as number[]);
+}
 
 export class Weights {
-  readonly #tensors: ReadonlyMap<string, TensorInfo>;
+  readonly #tensors: TensorSet;
   readonly #options: WeightOptions;
   readonly #quantization: QuantizationConfig;
   readonly #adapters: AdapterSet;
   readonly #expected: ExpectedTensor[] = [];
   readonly #pending: { parameter: Parameter; read: () => MxArray }[] = [];
 
-  constructor(tensors: ReadonlyMap<string, TensorInfo>, config: ConfigReader, options: WeightOptions) {
+  constructor(tensors: TensorSet, config: ConfigReader, options: WeightOptions) {
     this.#tensors = tensors;
     this.#options = options;
     this.#quantization = new QuantizationConfig(config);
@@ -60,18 +66,18 @@ export class Weights {
   /** What was asked for, else the type of the first floating-point tensor. */
   activationDtype(): Dtype {
     if (this.#options.dtype !== null) return this.#options.dtype;
-    const stored = [...this.#tensors.values()].find(({ mlxDtype }) => mlxDtype !== null && FLOATS.has(mlxDtype));
+    const stored = [...this.#tensors.infos().values()].find(({ mlxDtype }) => mlxDtype !== null && FLOATS.has(mlxDtype));
     return stored?.mlxDtype ? DTYPES[stored.mlxDtype] : DTYPES.float32;
   }
 
-  /** One tensor under the checkpoint's name, its shape as the model knows it. */
-  tensor(name: string, shape: readonly number[]): Parameter {
+  /** One tensor under the checkpoint's name, its shape as the model knows it; `change` is applied once, when it is read. */
+  tensor(name: string, shape: readonly number[], change?: (array: MxArray) => MxArray): Parameter {
     this.#expected.push({ name, shape });
-    return this.#declare(name, () => this.#read(name));
+    return this.#declare(name, () => (change ? change(this.#read(name)) : this.#read(name)));
   }
 
-  norm(prefix: string, dim: number, eps: number): RmsNorm {
-    return new RmsNorm(this.tensor(`${prefix}.weight`, [dim]), eps);
+  norm(prefix: string, dim: number, eps: number, change?: (weight: MxArray) => MxArray): RmsNorm {
+    return new RmsNorm(this.tensor(`${prefix}.weight`, [dim], change), eps);
   }
 
   /** With the updates that adapters have for it. */
@@ -106,7 +112,7 @@ export class Weights {
 
   /** Throws one `StartupError` that names everything missing, surplus or misshapen. */
   check(where: string, ignore: readonly RegExp[]): void {
-    matchTensors(this.#expected, this.#tensors, { where, ignore });
+    matchTensors(this.#expected, this.#tensors.infos(), { where, ignore });
     this.#adapters.check();
   }
 
@@ -145,10 +151,11 @@ export class Weights {
 
   /** As stored, floating-point numbers converted to the type that was asked for. */
   #read(name: string, asStored = false): MxArray {
-    const { path, offset, byteLength, mlxDtype, shape } = this.#tensors.get(name)!;
-    const array = fromFile(path, offset, byteLength, DTYPES[mlxDtype!], shape as number[]);
+    const array = this.#tensors.read(name, readStored);
     const { dtype } = this.#options;
-    return !asStored && dtype !== null && FLOATS.has(mlxDtype!) && DTYPES[mlxDtype!] !== dtype ? mx.astype(array, dtype) : array;
+    return !asStored && dtype !== null && FLOAT_TYPES.has(dtypeOf(array)) && dtypeOf(array) !== dtype
+      ? mx.astype(array, dtype)
+      : array;
   }
 
   #quantizationOf(prefix: string, inDim: number): Quantization | null {

@@ -10,7 +10,8 @@ import { streamChat } from "../../src/http/chat/stream.ts";
 import type { HttpContext } from "../../src/http/context.ts";
 import type { Job } from "../../src/http/job.ts";
 import { streamEvents } from "../../src/http/sse.ts";
-import { cacheBytesPerToken, KvPool } from "../../src/kv/pool.ts";
+import { KvPool } from "../../src/kv/pool.ts";
+import { rowBytes } from "../../src/kv/row-size.ts";
 import { RowTable, sizeClasses } from "../../src/kv/rows.ts";
 import { ffi } from "../../src/mlx/ffi.ts";
 import type { LoadedModel } from "../../src/models/load.ts";
@@ -55,14 +56,13 @@ export class StepDriver {
   constructor(loaded: LoadedModel, tokenizer: Tokenizer, context: HttpContext, batch: number, temperature: number) {
     const { model, dtype } = loaded;
     const capacities = sizeClasses(model.contextLength);
-    const bytesPerToken = cacheBytesPerToken(model.cacheLayers, dtype);
-    this.#rows = new RowTable({ capacities, bytesPerToken, budgetBytes: 2 ** 33 });
-    this.#pool = new KvPool(model.cacheLayers, capacities, dtype);
+    this.#rows = new RowTable({ capacities, rowBytes: (capacity) => rowBytes(model.caches, dtype, capacity), budgetBytes: 2 ** 33 });
+    this.#pool = new KvPool(model.caches, capacities, dtype);
     this.#scheduler = new Scheduler({ maxBatchSize: batch, maxTokensPerStep: 512, maxQueue: batch }, this.#rows);
     this.#model = {
       vocabSize: model.vocabSize,
       contextLength: model.contextLength,
-      cacheLayers: model.cacheLayers,
+      caches: model.caches,
       forward: (opened) => {
         this.#forwardBegin = now();
         const logits = model.forward(opened);

@@ -59,7 +59,7 @@ export async function measureSteps(directory: string, batches: readonly number[]
     });
     driver.free();
   }
-  const layers = loaded.model.cacheLayers.length;
+  const layers = loaded.model.caches.length;
   loaded.free();
   return { device, layers, results };
 }

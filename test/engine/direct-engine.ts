@@ -40,7 +40,7 @@ export async function startEngine({ forward, ...options }: Options = {}): Promis
   const model = {
     vocabSize: loaded.model.vocabSize,
     contextLength: loaded.model.contextLength,
-    cacheLayers: loaded.model.cacheLayers,
+    caches: loaded.model.caches,
     forward: (batch: Batch) => {
       computed += dimension(batch.tokens, 0);
       step++;

@@ -14,7 +14,7 @@ interface Options {
 const CAPACITIES = [8, 16, 32, 64, 128];
 
 function make({ batch = 4, tokens = 16, queue = 100, memory = 10_000 }: Options = {}) {
-  const rows = new RowTable({ capacities: CAPACITIES, bytesPerToken: 1, budgetBytes: memory });
+  const rows = new RowTable({ capacities: CAPACITIES, rowBytes: (capacity) => capacity, budgetBytes: memory });
   const scheduler = new Scheduler<Schedulable>(
     { maxBatchSize: batch, maxTokensPerStep: tokens, maxQueue: queue, admissionShare: 1 },
     rows,
@@ -143,7 +143,7 @@ describe("a plan", () => {
 
 describe("admission", () => {
   test("keeps a fifth of the memory for what runs to grow", () => {
-    const rows = new RowTable({ capacities: [64], bytesPerToken: 1, budgetBytes: 640 });
+    const rows = new RowTable({ capacities: [64], rowBytes: (capacity) => capacity, budgetBytes: 640 });
     const scheduler = new Scheduler<Schedulable>({ maxBatchSize: 16, maxTokensPerStep: 1024, maxQueue: 16 }, rows);
     for (let id = 1; id <= 12; id++) scheduler.enqueue({ id, length: 40, computed: 0, inFlight: 0, maxLength: 60 });
     expect(scheduler.plan().items).toHaveLength(8);

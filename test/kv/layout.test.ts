@@ -4,7 +4,7 @@ import { RowTable } from "../../src/kv/rows.ts";
 import { Prng } from "../engine/prng.ts";
 
 function place(lengths: readonly number[]): RowTable {
-  const rows = new RowTable({ capacities: [8, 16, 32], bytesPerToken: 1, budgetBytes: 10_000 });
+  const rows = new RowTable({ capacities: [8, 16, 32], rowBytes: (capacity) => capacity, budgetBytes: 10_000 });
   lengths.forEach((length, id) => {
     rows.ensure(id, length, 0);
   });

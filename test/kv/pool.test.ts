@@ -1,10 +1,12 @@
 import { beforeAll, describe, expect, test } from "bun:test";
-import type { CacheLayerSpec, Span } from "../../src/kv/cache.ts";
+import { type AttentionCache, firstSeen, type Span, valueDimOf } from "../../src/kv/cache.ts";
 import { layOut } from "../../src/kv/layout.ts";
-import { cacheBytesPerToken, KvPool } from "../../src/kv/pool.ts";
+import { KvPool } from "../../src/kv/pool.ts";
+import { rowBytes, slotsOf } from "../../src/kv/row-size.ts";
 import { RowTable } from "../../src/kv/rows.ts";
 import { evaluate, floats, keep, liveArrays, openMlx, readFloats, release, scope, submit } from "../../src/mlx/array.ts";
 import { DTYPES } from "../../src/mlx/dtype.ts";
+import { times } from "../../src/mlx/fast.ts";
 import type { MxArray } from "../../src/mlx/ffi.ts";
 import { locateNativeLibrary } from "../../src/mlx/library.ts";
 import { activeMemory } from "../../src/mlx/memory.ts";
@@ -13,11 +15,36 @@ import { Prng } from "../engine/prng.ts";
 import { attendOne, type Heads, type History } from "./reference-attention.ts";
 
 const HEADS = 4;
-const LAYERS: CacheLayerSpec[] = [
+/** What is attended in a step, in this order: every kind of cache, and what a layer may do besides. */
+interface Layer {
+  cache: number;
+  /** Reads what the layer before has written. */
+  shared?: boolean;
+  softcap?: number;
+  sinks?: readonly number[];
+}
+
+const CACHES: AttentionCache[] = [
   { kind: "full", kvHeads: 2, headDim: 32 },
-  { kind: "full", kvHeads: 1, headDim: 20 },
-  { kind: "full", kvHeads: 4, headDim: 8 },
+  { kind: "full", kvHeads: 1, headDim: 20, valueDim: 36 },
+  { kind: "window", size: 9, kvHeads: 4, headDim: 8 },
+  { kind: "window", size: 40, kvHeads: 1, headDim: 32, valueDim: 16 },
+  { kind: "chunk", size: 24, kvHeads: 2, headDim: 16 },
+  { kind: "latent", kvHeads: 1, headDim: 40, valueDim: 32 },
 ];
+const SINKS = [0.3, -2, 1.5, 4];
+const LAYERS: Layer[] = [
+  { cache: 0 },
+  { cache: 0, shared: true },
+  { cache: 1, softcap: 2 },
+  { cache: 2, sinks: SINKS },
+  { cache: 2, shared: true, softcap: 3 },
+  { cache: 3 },
+  { cache: 4 },
+  { cache: 5 },
+];
+/** Longest stretch of the tests: with it the rings of the larger classes turn over. */
+const SPAN = 24;
 const CAPACITIES = [8, 16, 32, 64, 128];
 
 interface Sequence {
@@ -43,10 +70,10 @@ class Batches {
   #bytes = 0;
 
   constructor(seed: number, kernels: boolean, budgetTokens: number) {
-    const bytesPerToken = cacheBytesPerToken(LAYERS, DTYPES.float32);
+    const bytes = (capacity: number) => rowBytes(CACHES, DTYPES.float32, capacity, SPAN);
     this.#random = new Prng(seed);
-    this.rows = new RowTable({ capacities: CAPACITIES, bytesPerToken, budgetBytes: budgetTokens * bytesPerToken });
-    this.pool = new KvPool(LAYERS, CAPACITIES, DTYPES.float32, kernels);
+    this.rows = new RowTable({ capacities: CAPACITIES, rowBytes: bytes, budgetBytes: (budgetTokens / 128) * bytes(128) });
+    this.pool = new KvPool(CACHES, CAPACITIES, DTYPES.float32, { kernels, span: SPAN });
   }
 
   #vector(length: number): Float32Array {
@@ -69,7 +96,7 @@ class Batches {
       const count = random.int(1, 24);
       const id = this.#nextId++;
       if (!this.rows.ensure(id, count + 1, 0)) break;
-      this.live.push({ id, length: 0, histories: LAYERS.map(() => ({ k: [], v: [] })) });
+      this.live.push({ id, length: 0, histories: CACHES.map(() => ({ k: [], v: [] })) });
       spans.push({ sequence: id, start: 0, count });
     }
     for (const { id, length } of [...this.live]) {
@@ -89,31 +116,43 @@ class Batches {
     const { result, done } = submit(() => {
       this.pool.apply(this.rows.takeActions());
       const layout = layOut(spans, this.rows);
-      const attend = this.pool.open(layout);
+      const { attend } = this.pool.open(layout);
       for (const { singles, segments } of layout.groups) {
         this.counts.segments += segments.length;
         if (singles.length > 0 && singles.at(-1)!.row - singles[0]!.row >= singles.length) this.counts.gaps++;
         if (singles.length > 0 && segments.length > 0) this.counts.mixed++;
       }
-      const outputs = LAYERS.map((spec, layer) => {
+      const outputs: MxArray[] = [];
+      LAYERS.forEach(({ cache, shared = false, softcap, sinks }, layer) => {
+        const spec = CACHES[cache]!;
         const { q, k, v } = this.#project(spec);
+        const heads: Heads = { ...headsOf(spec), ...(softcap && { softcap }), ...(sinks && { sinks }) };
         const [qs, ks, vs] = [[] as number[], [] as number[], [] as number[]];
         for (const index of layout.order) {
           const { sequence, start, count } = spans[index]!;
-          const history = this.live.find(({ id }) => id === sequence)!.histories[layer]!;
-          for (let i = 0; i < count; i++) {
-            const [query, key, value] = [q(), k(), v()];
+          const history = this.live.find(({ id }) => id === sequence)!.histories[cache]!;
+          for (let position = start; position < start + count; position++) {
+            const query = q();
             qs.push(...query);
-            ks.push(...key);
-            vs.push(...value);
-            history.k.push(key);
-            history.v.push(value);
-            expected[layer]!.push(...attendOne(query, history, start + i + 1, headsOf(spec)));
+            if (!shared) {
+              const key = k();
+              const value = spec.kind === "latent" ? key.slice(0, valueDimOf(spec)) : v();
+              ks.push(...key);
+              vs.push(...value);
+              history.k.push(key);
+              history.v.push(value);
+            }
+            expected[layer]!.push(...attendOne(query, history, [firstSeen(spec, position), position + 1], heads));
           }
         }
-        const shape = (heads: number) => [layout.tokenCount, heads, spec.headDim];
-        const [a, b, c] = [floats(qs, shape(HEADS)), floats(ks, shape(spec.kvHeads)), floats(vs, shape(spec.kvHeads))];
-        return keep(mx.contiguous(attend(layer, a, b, c, { scale: headsOf(spec).scale })));
+        const array = (values: number[], count: number, dim: number) => floats(values, [layout.tokenCount, count, dim]);
+        const own = shared ? null : array(ks, spec.kvHeads, spec.headDim);
+        const values = shared || spec.kind === "latent" ? null : array(vs, spec.kvHeads, valueDimOf(spec));
+        const options = { scale: heads.scale, ...(softcap && { softcap }), ...(sinks && { sinks: floats(sinks) }) };
+        let queries = array(qs, HEADS, spec.headDim);
+        // As in a model, what reads a cache comes after what has written it.
+        if (shared) queries = mx.add(queries, times(mx.slice(outputs.at(-1)!, [0, 0], [1, 1]), 0));
+        outputs.push(keep(mx.contiguous(attend(cache, queries, own, values, options))));
       });
       const changed = this.pool.changed();
       this.pool.settle();
@@ -126,16 +165,23 @@ class Batches {
     return { done, outputs: result, expected };
   }
 
-  #project({ kvHeads, headDim }: CacheLayerSpec) {
+  #project(spec: AttentionCache) {
+    const { kvHeads, headDim } = spec;
     return {
       q: () => this.#vector(HEADS * headDim),
       k: () => this.#vector(kvHeads * headDim),
-      v: () => this.#vector(kvHeads * headDim),
+      v: () => this.#vector(kvHeads * valueDimOf(spec)),
     };
   }
 }
 
-const headsOf = ({ kvHeads, headDim }: CacheLayerSpec): Heads => ({ heads: HEADS, kvHeads, headDim, scale: headDim ** -0.5 });
+const headsOf = (spec: AttentionCache): Heads => ({
+  heads: HEADS,
+  kvHeads: spec.kvHeads,
+  headDim: spec.headDim,
+  valueDim: valueDimOf(spec),
+  scale: spec.headDim ** -0.5,
+});
 
 /** Largest difference between what came and what was expected. */
 async function land({ done, outputs, expected }: Flight): Promise<number> {
@@ -186,15 +232,16 @@ describe("attention through the pool equals the reference", () => {
     expect(worst).toBeLessThan(1e-4);
     const { steps, moved, gaps, segments, shrunk, mixed } = batches.counts;
     expect(steps).toBeGreaterThan(80);
+    expect(slotsOf(CACHES[2]!, 128, SPAN)).toBe(64);
     for (const count of [moved, gaps, segments, shrunk, mixed]) expect(count).toBeGreaterThan(10);
     expect(liveArrays()).toBe(before);
   });
 });
 
 test("a class that shrinks gives its memory back, even while copies of its rows are made", () => {
-  const specs: CacheLayerSpec[] = [{ kind: "full", kvHeads: 2, headDim: 32 }];
+  const specs: AttentionCache[] = [{ kind: "full", kvHeads: 2, headDim: 32 }];
   const capacity = 1024;
-  const rowBytes = capacity * cacheBytesPerToken(specs, DTYPES.float32);
+  const bytes = rowBytes(specs, DTYPES.float32, capacity);
   const pool = new KvPool(specs, [capacity, 2 * capacity], DTYPES.float32);
   const apply = (actions: Parameters<KvPool["apply"]>[0]) => {
     scope(() => {
@@ -202,7 +249,7 @@ test("a class that shrinks gives its memory back, even while copies of its rows 
       evaluate(...pool.changed());
       pool.settle();
     });
-    return Math.round((activeMemory() - before) / rowBytes);
+    return Math.round((activeMemory() - before) / bytes);
   };
   const before = activeMemory();
   expect(apply([{ type: "resize", sizeClass: 0, rows: 8 }])).toBe(8);
@@ -214,5 +261,5 @@ test("a class that shrinks gives its memory back, even while copies of its rows 
   ]);
   expect(moved).toBe(3);
   pool.free();
-  expect(Math.round((activeMemory() - before) / rowBytes)).toBe(0);
+  expect(Math.round((activeMemory() - before) / bytes)).toBe(0);
 });

@@ -4,7 +4,7 @@ import { Prng } from "../engine/prng.ts";
 import { ImitationTensors } from "./imitation-tensors.ts";
 
 const table = (capacities: readonly number[], budgetTokens: number) =>
-  new RowTable({ capacities, bytesPerToken: 10, budgetBytes: budgetTokens * 10 });
+  new RowTable({ capacities, rowBytes: (capacity) => capacity * 10, budgetBytes: budgetTokens * 10 });
 
 describe("size classes", () => {
   const cases: [contextLength: number, smallest: number | undefined, classes: number[]][] = [

@@ -232,7 +232,7 @@ describe("attention", () => {
         const want = mx.concatenate(wanted, 0);
         // Computed first: the primitive changes the caches.
         evaluate(want);
-        expect(difference(mx.cpuAttend(q, k, v, caches, plan, 0.2), want)).toBeLessThan(3e-6);
+        expect(difference(mx.cpuAttend(q, k, v, null, caches, plan, dim, 0, 0, 0.2, 0), want)).toBeLessThan(3e-6);
       });
     });
   }
@@ -250,7 +250,7 @@ describe("attention", () => {
         [0, 0, 0, 0, 0],
         [0, 0, 0, 1],
       ]) {
-        expect(() => mx.cpuAttend(x, x, x, [cache, cache], plan, 1)).toThrow(MlxError);
+        expect(() => mx.cpuAttend(x, x, x, null, [cache, cache], plan, 16, 0, 0, 1, 0)).toThrow(MlxError);
       }
     });
   });

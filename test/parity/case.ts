@@ -86,7 +86,7 @@ function runAlone(loaded: LoadedModel, sequences: readonly CaseSequence[], adapt
  * leaves, class changes. Neighbouring rows have different adapters.
  */
 function runRagged(loaded: LoadedModel, sequences: readonly CaseSequence[], adapters: readonly number[]): Float32Array[][] {
-  const driver = new Driver(loaded, 8);
+  const driver = new Driver(loaded, 8, 16);
   const rows = sequences.flatMap(({ prompt, decode }, i) =>
     adapters.map((adapter, j) => {
       const id = i * adapters.length + j;

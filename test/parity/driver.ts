@@ -1,6 +1,7 @@
 /** Drives a model step by step without the engine: what the parity tests compare logits with. */
 import { openBatch } from "../../src/engine/forward.ts";
-import { cacheBytesPerToken, KvPool } from "../../src/kv/pool.ts";
+import { KvPool } from "../../src/kv/pool.ts";
+import { rowBytes } from "../../src/kv/row-size.ts";
 import { RowTable, sizeClasses } from "../../src/kv/rows.ts";
 import { evaluate, readFloats, scope } from "../../src/mlx/array.ts";
 import { DTYPES } from "../../src/mlx/dtype.ts";
@@ -20,13 +21,17 @@ export class Driver {
   readonly pool: KvPool;
   readonly #lengths = new Map<number, number>();
 
-  /** `smallestClass`: small ones make sequences change classes often. */
-  constructor(loaded: LoadedModel, smallestClass = 256) {
+  /** `smallestClass`: small ones make sequences change classes often. `span`: longest stretch, which is what windows have room for. */
+  constructor(loaded: LoadedModel, smallestClass = 256, span = 128) {
     const { model, dtype } = loaded;
     const capacities = sizeClasses(model.contextLength, smallestClass);
     this.#loaded = loaded;
-    this.rows = new RowTable({ capacities, bytesPerToken: cacheBytesPerToken(model.cacheLayers, dtype), budgetBytes: 2 ** 32 });
-    this.pool = new KvPool(model.cacheLayers, capacities, dtype);
+    this.rows = new RowTable({
+      capacities,
+      rowBytes: (capacity) => rowBytes(model.caches, dtype, capacity, span),
+      budgetBytes: 2 ** 32,
+    });
+    this.pool = new KvPool(model.caches, capacities, dtype, { span });
   }
 
   /** Feeds tokens of several sequences in one pass; returns per span the logits [count, vocab] as one flat array each. */

@@ -38,9 +38,9 @@ const Kernels& kernels() {
 }
 
 int64_t attention_scratch(const AttentionTask& t) {
-  if (t.tokens == 1) return t.keys + 16;
+  if (t.tokens == 1) return t.keys - t.first_seen(t.keys - 1) + 16;
   int64_t rows = std::max<int64_t>(kQueryRows, t.heads) + kPanel;
-  int64_t padded = (t.dim + kPanel - 1) / kPanel * kPanel;
+  int64_t padded = (t.value_dim + kPanel - 1) / kPanel * kPanel;
   return rows * (t.dim + padded + 2) + 2 * 64 * kPanel + 64;
 }
 

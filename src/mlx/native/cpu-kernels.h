@@ -25,19 +25,32 @@ struct QuantizedLayout {
   int64_t panel_bytes() const { return k / group * group_bytes(); }
 };
 
-// Attention of one sequence's tokens over one cache row, for the query heads that share a key-value head.
+// Attention of one sequence's tokens over one cache row, for the query heads that share a key-value head. The key of position p
+// lies in slot p % slots.
 struct AttentionTask {
   const float* q;       // [tokens][heads][dim], at the first head of the group
   int64_t q_stride;     // floats between tokens
-  const float* k;       // [keys][dim]
-  const float* v;       // [keys][dim]
-  float* out;           // like q
+  const float* k;       // [slots], k_stride floats apart
+  const float* v;       // [slots], v_stride floats apart
+  int64_t k_stride, v_stride;
+  int64_t slots;
+  float* out;           // like q, with value_dim
   int64_t out_stride;   // floats between tokens
   int heads;            // query heads of the group
-  int dim;
-  int tokens;           // queries; the last sees all keys, each one before sees one less
+  int dim, value_dim;
+  int tokens;           // queries; the last one's position is keys - 1, those before it precede
   int keys;
+  int window;           // > 0: a query sees itself and so many less one before it
+  int chunk;            // > 0: a query sees what follows the last multiple of it
   float scale;
+  float softcap;        // > 0: scores become softcap tanh(score / softcap)
+  const float* sinks;   // [heads] of the group, or null: a score without a value
+
+  // First position that a query sees.
+  int64_t first_seen(int64_t position) const {
+    if (window > 0) return position < window ? 0 : position - window + 1;
+    return chunk > 0 ? position - position % chunk : 0;
+  }
 };
 
 struct Kernels {

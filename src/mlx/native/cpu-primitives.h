@@ -42,10 +42,16 @@ mx::array cpu_argmax(const mx::array& x, mx::Stream s);
 // uint32 [n]: one index drawn from each row of scores [n, m]; params [n, 5]: temperature, top_p, top_k (0: all), min_p and a uniform
 // number. Filters look at the untempered probabilities, as mlx-lm's do.
 mx::array cpu_sample(const mx::array& scores, const mx::array& params, mx::Stream s);
-// Writes k and v [T, Hkv, D] to the caches and attends. `caches`: k and v tensor [R, Hkv, C, D] of each class in turn; `plan`:
-// int32 rows of [class, row, start, count, offset], one for each stretch of a sequence.
+// Writes k [T, Hkv, D] and v [T, Hkv, Dv] (without them nothing is written) to the caches and attends. `caches`: the k tensor
+// [R, Hkv, slots, D] and the v tensor [R, Hkv, slots, Dv] of each class in turn, or, without v, the k tensors alone: then the
+// values are the first Dv numbers of the keys. `plan`: int32 rows of [class, row, start, count, offset], one for each stretch of a
+// sequence. Position p lies in slot p % slots. Options as in AttentionTask.
+struct AttendOptions {
+  int value_dim, window, chunk;
+  float scale, softcap;
+};
 mx::array cpu_attend(
-    const mx::array& q, const mx::array& k, const mx::array& v, const std::vector<mx::array>& caches, const std::vector<int>& plan,
-    float scale, mx::Stream s);
+    const mx::array& q, const std::optional<mx::array>& k, const std::optional<mx::array>& v, const std::optional<mx::array>& sinks,
+    const std::vector<mx::array>& caches, const std::vector<int>& plan, const AttendOptions& options, mx::Stream s);
 
 }  // namespace shim

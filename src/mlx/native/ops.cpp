@@ -656,15 +656,17 @@ SHIM_EXPORT Handle op_cpu_sample(Handle scores_, Handle params_) {
   });
 }
 
-SHIM_EXPORT Handle op_cpu_attend(Handle q_, Handle k_, Handle v_, const double* caches_, int32_t caches_n, const int32_t* plan_, int32_t plan_n, double scale_) {
+SHIM_EXPORT Handle op_cpu_attend(Handle q_, Handle k_, Handle v_, Handle sinks_, const double* caches_, int32_t caches_n, const int32_t* plan_, int32_t plan_n, int32_t value_dim, int32_t window, int32_t chunk, double scale_, double softcap_) {
   return guard([&]() -> Handle {
     const mx::array& q = array_at(q_);
-    const mx::array& k = array_at(k_);
-    const mx::array& v = array_at(v_);
+    std::optional<mx::array> k = optional_at(k_);
+    std::optional<mx::array> v = optional_at(v_);
+    std::optional<mx::array> sinks = optional_at(sinks_);
     std::vector<mx::array> caches = arrays_at(caches_, caches_n);
     std::vector<int> plan(plan_, plan_ + plan_n);
     float scale = static_cast<float>(scale_);
-    return hold(cpu_attend(q, k, v, caches, plan, scale, S));
+    float softcap = static_cast<float>(softcap_);
+    return hold(cpu_attend(q, k, v, sinks, caches, plan, {value_dim, window, chunk, scale, softcap}, S));
   });
 }
 

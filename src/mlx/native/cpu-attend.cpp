@@ -1,0 +1,137 @@
+// Attention of a ragged step over the cache tensors of all size classes.
+#include <algorithm>
+#include <cstring>
+
+#include "cpu-kernels.h"
+#include "cpu-primitives.h"
+#include "cpu-threads.h"
+
+namespace shim {
+
+namespace {
+
+struct Stretch {
+  int64_t sizeClass, row, start, count, offset;
+};
+
+// Part of a stretch that one work item attends for one key-value head.
+struct AttendItem {
+  const Stretch* stretch;
+  int64_t first, count;
+};
+
+void require(bool condition, const char* message) {
+  if (!condition) throw std::invalid_argument(message);
+}
+
+const float* floats(const void* p) { return static_cast<const float*>(p); }
+
+}  // namespace
+
+mx::array cpu_attend(
+    const mx::array& q, const std::optional<mx::array>& k, const std::optional<mx::array>& v, const std::optional<mx::array>& sinks,
+    const std::vector<mx::array>& caches, const std::vector<int>& plan, const AttendOptions& o, mx::Stream s) {
+  require(!caches.empty() && caches[0].ndim() == 4 && q.ndim() == 3, "attend: q [T, H, D], caches [R, Hkv, slots, D]");
+  int64_t tokens = q.shape(0), heads = q.shape(1), dim = q.shape(2), value_dim = o.value_dim;
+  int64_t kv_heads = caches[0].shape(1);
+  int64_t classes = 0;
+  for (size_t i = 0; i < plan.size(); i += 5) classes = std::max<int64_t>(classes, plan[i] + 1);
+  // One tensor a class: the values are the beginning of the keys.
+  const bool latent = static_cast<int64_t>(caches.size()) == classes;
+  const int64_t parts = latent ? 1 : 2;
+  require(kv_heads > 0 && heads % kv_heads == 0 && plan.size() % 5 == 0 && !plan.empty(), "attend: heads or plan");
+  require(static_cast<int64_t>(caches.size()) == classes * parts && value_dim > 0 && (!latent || value_dim <= dim), "attend: caches");
+  require(o.window >= 0 && o.chunk >= 0, "attend: a negative window");
+  require(!k || (k->ndim() == 3 && k->shape(0) == tokens && k->shape(1) == kv_heads && k->shape(2) == dim), "attend: k [T, Hkv, D]");
+  require(k ? latent == !v : !v, "attend: v where there is k, but for a latent cache");
+  require(!v || (v->ndim() == 3 && v->shape(0) == tokens && v->shape(1) == kv_heads && v->shape(2) == value_dim), "attend: v [T, Hkv, Dv]");
+  require(!sinks || (sinks->ndim() == 1 && sinks->shape(0) == heads), "attend: sinks [H]");
+  for (size_t i = 0; i < caches.size(); i++) {
+    const mx::array& c = caches[i];
+    bool keys = latent || i % 2 == 0;
+    require(c.ndim() == 4 && c.dtype() == mx::float32 && c.shape(1) == kv_heads && c.shape(3) == (keys ? dim : value_dim), "attend: a cache has another shape");
+    require(latent || c.shape(2) == caches[i - i % 2].shape(2), "attend: k and v caches differ");
+  }
+  // So much of the past a query may need, besides its own stretch.
+  const bool ring = o.window > 0 || o.chunk > 0;
+  const int64_t reach = o.window > 0 ? o.window - 1 : o.chunk > 0 ? o.chunk - 1 : 0;
+  std::vector<Stretch> stretches;
+  for (size_t i = 0; i < plan.size(); i += 5) {
+    Stretch t{plan[i], plan[i + 1], plan[i + 2], plan[i + 3], plan[i + 4]};
+    require(t.sizeClass >= 0, "attend: no such class");
+    const mx::array& cache = caches[t.sizeClass * parts];
+    int64_t slots = cache.shape(2);
+    require(t.row >= 0 && t.row < cache.shape(0) && t.start >= 0 && t.count > 0, "attend: outside of the cache");
+    require(t.start + t.count <= slots || (ring && std::min(t.start, reach) + t.count <= slots), "attend: more than the row has room for");
+    require(t.offset >= 0 && t.offset + t.count <= tokens, "attend: outside of the batch");
+    stretches.push_back(t);
+  }
+  std::vector<int64_t> slots_of;
+  for (size_t i = 0; i < caches.size(); i += parts) slots_of.push_back(caches[i].shape(2));
+  std::vector<mx::array> inputs{cpu_plain(q, s)};
+  for (const auto* part : {&k, &v, &sinks})
+    if (*part) inputs.push_back(cpu_plain(**part, s));
+  const int64_t k_at = 1, v_at = 2, sinks_at = 1 + (k ? 1 : 0) + (v ? 1 : 0), caches_at = sinks_at + (sinks ? 1 : 0);
+  const bool writes = k.has_value(), writes_v = v.has_value(), sunk = sinks.has_value();
+  inputs.insert(inputs.end(), caches.begin(), caches.end());
+  mx::Shape shape{static_cast<int>(tokens), static_cast<int>(heads * value_dim)};
+  auto run = [=](const std::vector<const void*>& in, void* out) {
+    const int64_t group = heads / kv_heads, block = std::max<int64_t>(1, kQueryRows / group);
+    // Long stretches are shared by blocks of queries; every item is one block, all key-value heads.
+    std::vector<AttendItem> items;
+    for (const Stretch& t : stretches)
+      for (int64_t first = 0; first < t.count; first += block) items.push_back({&t, first, std::min(block, t.count - first)});
+    // The longest first, so that no thread is left with one at the end.
+    auto cost = [&](const AttendItem& item) {
+      int64_t keys = item.stretch->start + item.first + item.count;
+      return item.count * (ring ? std::min(keys, reach + item.count) : keys);
+    };
+    std::stable_sort(items.begin(), items.end(), [&](const AttendItem& a, const AttendItem& b) { return cost(a) > cost(b); });
+    auto cache_row = [&](const Stretch& t, int64_t which, int64_t head) {
+      auto* base = static_cast<float*>(const_cast<void*>(in[caches_at + t.sizeClass * parts + which]));
+      return base + (t.row * kv_heads + head) * slots_of[t.sizeClass] * (which == 0 ? dim : value_dim);
+    };
+    auto write = [&](const Stretch& t, int64_t which, const float* from, int64_t width) {
+      for (int64_t i = 0; i < t.count; i++)
+        for (int64_t h = 0; h < kv_heads; h++)
+          std::memcpy(cache_row(t, which, h) + (t.start + i) % slots_of[t.sizeClass] * width, from + ((t.offset + i) * kv_heads + h) * width, width * sizeof(float));
+    };
+    for (const Stretch& t : stretches) {
+      if (writes) write(t, 0, floats(in[k_at]), dim);
+      if (writes_v) write(t, 1, floats(in[v_at]), value_dim);
+    }
+    int64_t total = static_cast<int64_t>(items.size()) * kv_heads;
+    parallel_for(total, [&](int64_t i) {
+      const AttendItem& item = items[i / kv_heads];
+      const Stretch& t = *item.stretch;
+      int64_t head = i % kv_heads, token = t.offset + item.first;
+      AttentionTask task;
+      task.q = floats(in[0]) + (token * heads + head * group) * dim;
+      task.q_stride = heads * dim;
+      task.k = cache_row(t, 0, head);
+      task.v = latent ? task.k : cache_row(t, 1, head);
+      task.k_stride = dim;
+      task.v_stride = latent ? dim : value_dim;
+      task.slots = slots_of[t.sizeClass];
+      task.out = static_cast<float*>(out) + (token * heads + head * group) * value_dim;
+      task.out_stride = heads * value_dim;
+      task.heads = static_cast<int>(group);
+      task.dim = static_cast<int>(dim);
+      task.value_dim = static_cast<int>(value_dim);
+      task.tokens = static_cast<int>(item.count);
+      task.keys = static_cast<int>(t.start + item.first + item.count);
+      task.window = o.window;
+      task.chunk = o.chunk;
+      task.scale = o.scale;
+      task.softcap = o.softcap;
+      task.sinks = sunk ? floats(in[sinks_at]) + head * group : nullptr;
+      thread_local std::vector<float> scratch;
+      size_t need = static_cast<size_t>(attention_scratch(task));
+      if (scratch.size() < need) scratch.resize(need);
+      (item.count == 1 ? kernels().attend_one : kernels().attend_many)(task, scratch.data());
+    });
+  };
+  return cpu_make(shape, mx::float32, "Attend", std::move(inputs), s, std::move(run));
+}
+
+}  // namespace shim
