@@ -90,6 +90,17 @@ const table = {
     help: 'Memory for weights and caches: bytes, "8GB" or "80%" (default: engine\'s choice)',
     schema: v.optional(v.nullable(memory), null),
   },
+  prefixCacheMemory: {
+    value: "SIZE",
+    accepts: 'a number of bytes, a size such as "8GB", or a share of the memory such as "20%"; 0 for none',
+    help: "Memory for computed prefixes that later requests take up; running requests go first (default: half of the caches' memory)",
+    schema: v.optional(v.nullable(v.union([v.pipe(v.literal("0"), v.transform(Number)), memory])), null),
+  },
+  sharePrefixCache: {
+    accepts: "true or false",
+    help: "Let requests with different API keys take up each other's computed prefixes",
+    schema: v.optional(flag, "false"),
+  },
   acceptAnyModel: {
     accepts: "true or false",
     help: 'Answer whatever name a request has in "model"',
@@ -105,6 +116,18 @@ const table = {
       v.optional(v.nullable(list), null),
       v.transform((keys) => keys ?? []),
     ),
+  },
+  toolParser: {
+    value: "NAME",
+    accepts: "none or the name of a parser",
+    help: "How tool calls are found in outputs (default: as the chat template shows)",
+    schema: v.optional(v.nullable(text), null),
+  },
+  reasoningParser: {
+    value: "NAME",
+    accepts: "none or the name of a parser",
+    help: "How reasoning is found in outputs (default: as the chat template shows)",
+    schema: v.optional(v.nullable(text), null),
   },
   logLevel: {
     value: "LEVEL",

@@ -18,8 +18,10 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   main: ["index", "http", "engine", "text", "models", "nn", "kv", "mlx", "hub", "bench"],
   index: ["http", "engine", "text", "models", "nn", "kv", "mlx"],
   http: ["engine"],
-  engine: ["text", "models", "nn", "kv", "mlx"],
+  engine: ["prefix", "grammar", "text", "models", "nn", "kv", "mlx"],
+  grammar: [],
   text: [],
+  prefix: [],
   models: ["nn", "kv", "mlx"],
   nn: ["mlx"],
   kv: ["mlx"],
@@ -38,6 +40,7 @@ const OWNED: readonly [pattern: RegExp, layer: string][] = [
   [/^(elysia|@elysiajs\/.*)(\/|$)/, "http"],
   [/^@huggingface\/hub(\/|$)/, "hub"],
   [/^@huggingface\/(tokenizers|jinja)(\/|$)/, "text"],
+  [/^@mlc-ai\/web-xgrammar(\/|$)/, "grammar"],
 ];
 
 const PURE = /^engine\/(scheduler[^/]*|sequence)\.ts$/;

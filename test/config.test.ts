@@ -26,6 +26,8 @@ test("the defaults", () => {
     maxTokensPerStep: null,
     maxQueue: 1024,
     memoryLimit: null,
+    prefixCacheMemory: null,
+    sharePrefixCache: false,
     acceptAnyModel: false,
     apiKey: [],
     logLevel: "info",

@@ -1,11 +1,14 @@
 /** The loop: plan, submit, and while that runs read what the step before has sampled. */
 import { EngineFailure, InvalidRequest, type ServeError, Unavailable } from "../errors.ts";
-import { cacheBytesPerToken, KvPool } from "../kv/pool.ts";
+import { KvPool } from "../kv/pool.ts";
+import { contentSizes, longestSpan, rowBytes } from "../kv/row-size.ts";
 import { RowTable, sizeClasses } from "../kv/rows.ts";
 import { clearCache } from "../mlx/memory.ts";
 import type { LoadedModel } from "../models/load.ts";
+import { BLOCK_TOKENS, rootKey } from "../prefix/keys.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { Output } from "./output.ts";
+import { PrefixCache } from "./prefix-cache.ts";
 import { randomSeed } from "./random.ts";
 import type { FinishReason, GeneratedToken, Generation, GenerationChunk, GenerationRequest } from "./request.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -24,6 +27,10 @@ export interface EngineOptions {
   eosTokenIds: readonly number[];
   /** Capacity of the smallest cache row; tests make it small. */
   smallestSizeClass?: number;
+  /** Bytes of computed prefixes that are kept for others, as far as live rows leave them; 0: none. */
+  prefixCacheBytes?: number;
+  /** What tells this model's prefixes from another's. */
+  modelIdentity?: string;
   /** Called once when a step fails; everything that ran has been ended. */
   onFailure: (error: EngineFailure) => void;
 }
@@ -37,6 +44,7 @@ export class Engine {
   readonly #options: EngineOptions;
   readonly #rows: RowTable;
   readonly #pool: KvPool;
+  readonly #prefix: PrefixCache<Sequence> | null;
   readonly #scheduler: Scheduler<Sequence>;
   readonly #throughput = new Throughput();
   readonly #budget: StepBudget;
@@ -53,15 +61,24 @@ export class Engine {
   readonly #loop: Promise<void>;
 
   constructor(loaded: LoadedModel, tokenizer: Tokenizer, options: EngineOptions) {
-    const { cacheLayers } = loaded.model;
+    const { caches } = loaded.model;
     const capacities = sizeClasses(options.contextLength, options.smallestSizeClass);
     this.#loaded = loaded;
     this.#tokenizer = tokenizer;
     this.#options = options;
-    this.#pool = new KvPool(cacheLayers, capacities, loaded.dtype);
-    const bytesPerToken = cacheBytesPerToken(cacheLayers, loaded.dtype);
-    this.#rows = new RowTable({ capacities, bytesPerToken, budgetBytes: options.kvBudgetBytes });
-    this.#scheduler = new Scheduler(options, this.#rows);
+    this.#pool = new KvPool(caches, capacities, loaded.dtype);
+    this.#rows = new RowTable({
+      capacities,
+      rowBytes: (capacity) => rowBytes(caches, loaded.dtype, capacity),
+      budgetBytes: options.kvBudgetBytes,
+    });
+    const { prefixCacheBytes = 0, kvBudgetBytes } = options;
+    if (prefixCacheBytes > 0) {
+      const sizes = contentSizes(caches, loaded.dtype, BLOCK_TOKENS);
+      const limits = { limitBytes: prefixCacheBytes, budgetBytes: kvBudgetBytes };
+      this.#prefix = new PrefixCache(this.#rows, this.#pool, { blockTokens: BLOCK_TOKENS, sizes, ...limits });
+    } else this.#prefix = null;
+    this.#scheduler = new Scheduler({ ...options, maxSpan: longestSpan(caches) }, this.#rows, this.#prefix);
     this.#budget = new StepBudget(Math.max(options.maxTokensPerStep, options.maxBatchSize));
     this.#loop = this.#run();
   }
@@ -86,6 +103,18 @@ export class Engine {
     return this.#throughput.perSecond;
   }
 
+  /** Bytes of the prefix cache. */
+  get prefixBytes(): number {
+    return this.#prefix?.index.bytes ?? 0;
+  }
+
+  /** Forgets all computed prefixes. Returns the bytes given back. */
+  async clearPrefixCache(): Promise<number> {
+    const bytes = this.prefixBytes;
+    this.#prefix?.clear();
+    return bytes;
+  }
+
   get kvBytes(): number {
     return this.#rows.bytes;
   }
@@ -104,8 +133,11 @@ export class Engine {
       eosTokenIds,
       seed: randomSeed(),
       adapter: this.#adapterOf(request),
+      prefixRoot: this.#prefix
+        ? rootKey([this.#options.modelIdentity ?? "", request.adapter ?? "", request.cacheSalt ?? ""])
+        : "",
     });
-    const output = new Output(this.#tokenizer, request.stop);
+    const output = new Output(this.#tokenizer, request.stop, request.keepSpecialTokens);
     const cancel = () => this.#cancel(sequence);
     if (signal?.aborted) {
       sequence.finished = true;
@@ -113,6 +145,7 @@ export class Engine {
     } else if (sequence.maxLength === sequence.length) output.finish("length", false);
     else {
       this.#scheduler.enqueue(sequence);
+      this.#prefix?.enter(sequence);
       this.#live.set(sequence, output);
       signal?.addEventListener("abort", cancel, { once: true });
       this.#wake?.();
@@ -123,6 +156,9 @@ export class Engine {
       promptTokenCount: sequence.prompt.length,
       get completionTokenCount() {
         return sequence.output.length;
+      },
+      get cachedTokenCount() {
+        return sequence.cachedTokens;
       },
       cancel,
       async *[Symbol.asyncIterator](): AsyncGenerator<GenerationChunk> {
@@ -185,7 +221,10 @@ export class Engine {
         if (this.#scheduler.idle && this.#inFlight.length === 0) {
           this.#pool.free();
           this.#rows.takeActions();
-          if (this.#closing) return clearCache();
+          if (this.#closing) {
+            this.#prefix?.clear();
+            return clearCache();
+          }
           // What MLX keeps for reuse is given back unless work comes soon.
           const rest = setTimeout(clearCache, IDLE_MS);
           await new Promise<void>((resolve) => {
@@ -205,7 +244,9 @@ export class Engine {
 
   /** Submits one step, then reads the one before it. */
   async #step(): Promise<void> {
+    this.#prefix?.publish(this.#live.keys());
     const plan = this.#scheduler.plan((load) => this.#budget.prefillLimit(load));
+    this.#prefix?.restore();
     for (const sequence of plan.exhausted) this.#finish(sequence, "length", false);
     const planned = plan.items.length > 0;
     if (planned) {
@@ -270,6 +311,7 @@ export class Engine {
   #drop(sequence: Sequence): void {
     sequence.finished = true;
     this.#live.delete(sequence);
+    if (this.#failure === null) this.#prefix?.leave(sequence);
     this.#scheduler.remove(sequence);
   }
 
@@ -288,6 +330,7 @@ export class Engine {
     await Promise.allSettled(this.#inFlight.map(({ done }) => done));
     for (const step of this.#inFlight) step.free();
     this.#inFlight = [];
+    this.#prefix?.clear();
     this.#pool.free();
   }
 }

@@ -11,6 +11,8 @@ export interface Schedulable {
   computed: number;
   /** Sampled tokens whose values are not known yet. */
   inFlight: number;
+  /** Its next token waits to be drawn: it takes no part in steps. */
+  readonly held?: boolean;
   /** Length at which no further token is wanted. */
   readonly maxLength: number;
 }
@@ -38,6 +40,16 @@ export interface PrefillLoad {
   decoding: number;
   /** Sequences that still wait for their first token. */
   prompts: number;
+}
+
+/** What other sequences have computed already. */
+export interface PrefixSource<T> {
+  /** Tokens after the computed ones that need not be computed: they will be in the row before the step runs. */
+  reuse(sequence: T): number;
+  /** Whether another one is about to compute what this one needs next. */
+  waits(sequence: T): boolean;
+  /** Tokens after the computed ones that a step may have at most. */
+  spanLimit(sequence: T): number;
 }
 
 export interface SchedulerOptions {
@@ -72,7 +84,10 @@ export class Scheduler<T extends Schedulable> {
   /** In the order of admission. */
   #running: T[] = [];
 
-  constructor(options: SchedulerOptions, rows: RowTable) {
+  readonly #prefix: PrefixSource<T> | null;
+
+  constructor(options: SchedulerOptions, rows: RowTable, prefix: PrefixSource<T> | null = null) {
+    this.#prefix = prefix;
     this.#options = { ...options, maxTokensPerStep: Math.max(options.maxTokensPerStep, options.maxBatchSize) };
     this.#rows = rows;
   }
@@ -132,7 +147,7 @@ export class Scheduler<T extends Schedulable> {
   /** One token for every row that has one to compute. Returns how many. */
   #planDecoding(plan: Plan<T>): number {
     for (const sequence of [...this.#running]) {
-      if (sequence.length - sequence.computed !== 1 || sequence.length >= sequence.maxLength) continue;
+      if (sequence.held || sequence.length - sequence.computed !== 1 || sequence.length >= sequence.maxLength) continue;
       if (!this.#running.includes(sequence)) continue;
       if (this.#secure(sequence, plan)) this.#add(plan, sequence, 1);
     }
@@ -219,10 +234,20 @@ export class Scheduler<T extends Schedulable> {
     for (const [sequence, count] of counts) if (count > 0) this.#add(plan, sequence, count);
   }
 
-  /** Admitted sequences with tokens to compute that are not in the plan, in the order of admission. */
+  /** Admitted sequences with tokens to compute that are not in the plan and wait for nobody, in the order of admission. */
   #openPrompts(plan: Plan<T>): T[] {
     const planned = new Set(plan.items.map((item) => item.sequence));
-    return this.#running.filter((sequence) => this.#remaining(sequence) > 0 && !planned.has(sequence));
+    const open = this.#running.filter((sequence) => this.#remaining(sequence) > 0 && !planned.has(sequence));
+    const prefix = this.#prefix;
+    if (prefix === null) return open;
+    return open.filter((sequence) => {
+      const reused = prefix.reuse(sequence);
+      if (reused > 0) {
+        sequence.computed += reused;
+        this.#rows.advance(sequence.id, sequence.computed);
+      }
+      return !prefix.waits(sequence);
+    });
   }
 
   /** Prompts by what is left of them, then by their output as far as its limit says that it is short. */
@@ -232,12 +257,13 @@ export class Scheduler<T extends Schedulable> {
 
   /** Tokens to compute before the next one can be sampled; 0 for a sequence that wants no more. */
   #remaining(sequence: T): number {
-    return sequence.length >= sequence.maxLength ? 0 : sequence.length - sequence.computed;
+    return sequence.held || sequence.length >= sequence.maxLength ? 0 : sequence.length - sequence.computed;
   }
 
   /** The most of them that one step may have. */
   #nextSpan(sequence: T): number {
-    return Math.min(this.#remaining(sequence), this.#options.maxSpan ?? Number.POSITIVE_INFINITY);
+    const { maxSpan = Number.POSITIVE_INFINITY } = this.#options;
+    return Math.min(this.#remaining(sequence), maxSpan, this.#prefix?.spanLimit(sequence) ?? Number.POSITIVE_INFINITY);
   }
 
   #add(plan: Plan<T>, sequence: T, count: number): void {

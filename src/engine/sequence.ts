@@ -1,3 +1,4 @@
+import type { Constraint } from "./constraint.ts";
 import type { GenerationRequest, SamplingParams } from "./request.ts";
 import type { Schedulable } from "./scheduler.ts";
 
@@ -12,6 +13,8 @@ export interface SequenceOptions {
   seed: number;
   /** Number of its adapter; 0, none, by default. */
   adapter?: number;
+  /** See `PrefixSequence`. */
+  prefixRoot?: string;
 }
 
 /** One request in the batch: its tokens and how far it has come. The one object per row. */
@@ -22,6 +25,9 @@ export class Sequence implements Schedulable {
   readonly logprobs: number | null;
   readonly seed: number;
   readonly adapter: number;
+  readonly prefixRoot: string;
+  /** Prompt tokens that were not computed, but taken from the prefix cache. */
+  cachedTokens = 0;
   readonly minTokens: number;
   readonly maxLength: number;
   readonly endTokenIds: ReadonlySet<number>;
@@ -33,20 +39,28 @@ export class Sequence implements Schedulable {
   /** Its row among the tokens of the step that sampled it last. */
   pending = 0;
   finished = false;
+  /** What holds its output to a grammar. */
+  constraint: Constraint | null = null;
+  held = false;
   readonly #bannedAtFirst: readonly number[];
 
-  constructor({ id, request, contextLength, eosTokenIds, seed, adapter = 0 }: SequenceOptions) {
+  constructor({ id, request, contextLength, eosTokenIds, seed, adapter = 0, prefixRoot = "" }: SequenceOptions) {
     this.id = id;
     this.prompt = Int32Array.from(request.promptTokens);
     this.sampling = request.sampling;
     this.logprobs = request.logprobs;
     this.seed = request.sampling.seed ?? seed;
     this.adapter = adapter;
+    this.prefixRoot = prefixRoot;
     this.minTokens = request.minTokens;
     this.length = this.prompt.length;
     this.maxLength = Math.min(contextLength, this.length + (request.maxTokens ?? contextLength));
     this.endTokenIds = new Set(request.ignoreEos ? request.stopTokenIds : [...eosTokenIds, ...request.stopTokenIds]);
     this.#bannedAtFirst = [...this.endTokenIds];
+  }
+
+  get promptLength(): number {
+    return this.prompt.length;
   }
 
   /** Tokens sampled so far, those in flight included. */

@@ -42,6 +42,11 @@ export function createKeyCheck(keys: readonly string[]): (request: Request) => v
   };
 }
 
+/** Stands for the request's API key where the key itself must not be. */
+export function digestKey(request: Request): string {
+  return digest(keyOf(request) ?? "").toString("hex");
+}
+
 function keyOf(request: Request): string | null {
   const bearer = /^Bearer\s+(.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
   return bearer?.trim() ?? request.headers.get("x-api-key");

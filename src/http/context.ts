@@ -1,4 +1,6 @@
+import { requireParsers } from "../chat/registry.ts";
 import type { InferenceServer } from "../engine/request.ts";
+import { digestKey } from "./access.ts";
 
 export type LogLine = { level: "debug" | "info" | "warn" | "error"; message: string; [key: string]: unknown };
 
@@ -7,8 +9,13 @@ export interface AppOptions {
   acceptAnyModel?: boolean;
   /** When given, `/v1` asks for one of them. */
   apiKeys?: readonly string[];
+  /** Let requests with different API keys use each other's computed prefixes. */
+  sharePrefixCache?: boolean;
   /** Largest request body in bytes; 32 MiB by default. */
   maxBodyBytes?: number;
+  /** How calls and reasoning are found in outputs, one of `parserNames` or `none`; null, the default: as the chat template shows. */
+  toolParser?: string | null;
+  reasoningParser?: string | null;
   /** Shown in `system_fingerprint` and in the API description. */
   version?: string;
   log?: (line: LogLine) => void;
@@ -21,20 +28,36 @@ export interface HttpContext {
   readonly server: InferenceServer;
   readonly options: Readonly<Required<AppOptions>>;
   readonly fingerprint: string;
+  /** Who asks, as far as computed prefixes are not shared: empty, or a digest of the API key. */
+  readonly caller: string;
 }
 
+/** Throws `StartupError` for a parser that there is not. */
 export function createContext(server: InferenceServer, options: AppOptions): HttpContext {
+  const { toolParser = null, reasoningParser = null } = options;
+  requireParsers({ toolParser, reasoningParser });
   const version = options.version ?? "0.0.0";
   return {
     server,
     fingerprint: `mlx-cb-serve-${version}`,
+    caller: "",
     options: {
       acceptAnyModel: options.acceptAnyModel ?? false,
       apiKeys: options.apiKeys ?? [],
+      sharePrefixCache: options.sharePrefixCache ?? false,
       maxBodyBytes: options.maxBodyBytes ?? 32 * 1024 * 1024,
+      toolParser,
+      reasoningParser,
       version,
       log: options.log ?? (() => {}),
       keepAliveMs: options.keepAliveMs ?? 5000,
     },
   };
+}
+
+/** The context for one request: with API keys, each key has prefixes of its own unless they are shared. */
+export function forCaller(context: HttpContext, request: Request): HttpContext {
+  const { apiKeys, sharePrefixCache } = context.options;
+  if (apiKeys.length === 0 || sharePrefixCache) return context;
+  return { ...context, caller: digestKey(request) };
 }

@@ -1,4 +1,4 @@
-import type { Generation, GenerationChunk, GenerationRequest, InferenceServer } from "../engine/request.ts";
+import type { Generation, GenerationChunk, GenerationRequest } from "../engine/request.ts";
 import { EngineFailure } from "../errors.ts";
 import type { HttpContext } from "./context.ts";
 import type { Usage } from "./fields.ts";
@@ -13,6 +13,8 @@ export interface Job {
   readonly model: string;
   readonly context: HttpContext;
   readonly generations: readonly Generation[];
+  /** Generations of each prompt. */
+  readonly choices: number;
   /** Tokens of the prompts, each counted once. */
   readonly promptTokens: number;
   readonly includeUsage: boolean;
@@ -24,6 +26,8 @@ export interface JobOptions {
   model: string;
   idPrefix: "chatcmpl" | "cmpl";
   requests: readonly GenerationRequest[];
+  /** Requests of each prompt; all of them unless told. */
+  choices?: number;
   promptTokens: number;
   includeUsage: boolean;
   logprobs: boolean;
@@ -37,17 +41,21 @@ export function startJob(context: HttpContext, options: JobOptions): Job {
     created: Math.floor(Date.now() / 1000),
     model: options.model,
     context,
-    generations: submitAll(context.server, options.requests, options.signal),
+    generations: submitAll(context, options.requests, options.signal),
+    choices: options.choices ?? options.requests.length,
     promptTokens: options.promptTokens,
     includeUsage: options.includeUsage,
     logprobs: options.logprobs,
   };
 }
 
-function submitAll(server: InferenceServer, requests: readonly GenerationRequest[], signal: AbortSignal): Generation[] {
+function submitAll({ server, caller }: HttpContext, requests: readonly GenerationRequest[], signal: AbortSignal): Generation[] {
   const generations: Generation[] = [];
   try {
-    for (const request of requests) generations.push(server.submit(request, signal));
+    for (const request of requests) {
+      const cacheSalt = `${caller}:${request.cacheSalt ?? ""}`;
+      generations.push(server.submit({ ...request, cacheSalt }, signal));
+    }
   } catch (error) {
     for (const generation of generations) generation.cancel();
     throw error;
@@ -60,8 +68,8 @@ export function cancelJob(job: Job): void {
 }
 
 /** The output of all choices as it comes, with the choice's index. Throws `EngineFailure` if one stops without an end. */
-export async function* readJob(job: Job): AsyncGenerator<[index: number, piece: OutputPiece]> {
-  const groupers = job.generations.map(() => createGrouper(job.context.server, job.logprobs));
+export async function* readJob(job: Job, withTokens = job.logprobs): AsyncGenerator<[index: number, piece: OutputPiece]> {
+  const groupers = job.generations.map(() => createGrouper(job.context.server, withTokens));
   const { log } = job.context.options;
   const started = performance.now();
   let running = job.generations.length;
@@ -75,7 +83,17 @@ export async function* readJob(job: Job): AsyncGenerator<[index: number, piece: 
   } finally {
     const { prompt_tokens: promptTokens, completion_tokens: completionTokens } = countUsage(job);
     const seconds = Math.round(performance.now() - started) / 1000;
-    log({ level: "info", message: "completion", id: job.id, complete: running === 0, promptTokens, completionTokens, seconds });
+    const cachedTokens = countCached(job);
+    log({
+      level: "info",
+      message: "completion",
+      id: job.id,
+      complete: running === 0,
+      promptTokens,
+      cachedTokens,
+      completionTokens,
+      seconds,
+    });
   }
 }
 
@@ -96,13 +114,18 @@ export async function collectJob(job: Job): Promise<OutputPiece[]> {
   return outputs;
 }
 
-export function countUsage(job: Job): Usage {
+export function countUsage(job: Job, reasoningTokens = 0): Usage {
   const completionTokens = job.generations.reduce((sum, generation) => sum + generation.completionTokenCount, 0);
   return {
     prompt_tokens: job.promptTokens,
     completion_tokens: completionTokens,
     total_tokens: job.promptTokens + completionTokens,
-    prompt_tokens_details: { cached_tokens: 0 },
-    completion_tokens_details: { reasoning_tokens: 0 },
+    prompt_tokens_details: { cached_tokens: countCached(job) },
+    completion_tokens_details: { reasoning_tokens: reasoningTokens },
   };
+}
+
+/** Of each prompt what its first choice found in the prefix cache: the other choices find the first one's work there. */
+function countCached({ generations, choices }: Job): number {
+  return generations.reduce((sum, { cachedTokenCount }, i) => (i % choices === 0 ? sum + cachedTokenCount : sum), 0);
 }

@@ -66,31 +66,48 @@ export interface LayerPair {
  * own sequence up to itself. Returns [T, heads * valueDim]. Without k and v the cache is read as another layer has written it in
  * this step (q must depend on that layer's result: it is what orders the two); for a latent one v is null.
  */
-export type Attend = (
-  cache: number,
-  q: MxArray,
-  k: MxArray | null,
-  v: MxArray | null,
-  options: AttentionOptions,
-) => MxArray;
+export type Attend = (cache: number, q: MxArray, k: MxArray | null, v: MxArray | null, options: AttentionOptions) => MxArray;
 
-/** Scans over each sequence's own tokens in order, from and to its state in a cache. All numbers are float32. */
+/** Scans over each sequence's own tokens in order, from and to its state in a cache. Computed in float32, returned in x's type. */
 export interface Recurrence {
-  /** Causal depthwise convolution: x [T, C], weight [C, K], bias [C]; state [K - 1, C]. Returns [T, C], without activation. */
-  convolve(cache: number, x: MxArray, weight: MxArray, bias: MxArray | null): MxArray;
   /**
-   * Gated delta rule: q and k [T, Hk, Dk], v [T, Hv, Dv], decay g in (0, 1] and beta [T, Hv]; Hv a multiple of Hk; state [Hv, Dv, Dk].
-   * S = g S; S += beta (v - S k) k^T; y = S q. Returns [T, Hv, Dv].
+   * Causal depthwise convolution, silu after it where wanted: x [T, C], weight [K, C], bias [C]; state [K - 1, C], the inputs before.
+   * Returns [T, C].
    */
-  gatedDelta(cache: number, inputs: { q: MxArray; k: MxArray; v: MxArray; g: MxArray; beta: MxArray }): MxArray;
-  /**
-   * Mamba-2: x [T, H, P], dt [T, H] (positive), a [H] (negative), b and c [T, G, N], H a multiple of G, d [H]; state [H, P, N].
-   * S = exp(dt a) S + dt x b^T; y = S c + d x. Returns [T, H, P].
-   */
-  stateSpace(
-    cache: number,
-    inputs: { x: MxArray; dt: MxArray; a: MxArray; b: MxArray; c: MxArray; d: MxArray },
-  ): MxArray;
+  convolve(cache: number, x: MxArray, weight: MxArray, options: { bias: MxArray | null; silu: boolean }): MxArray;
+  /** Gated delta rule: x [T, 2 Hk Dk + Hv Dv], queries, keys and values of all heads; state [Hv, Dv, Dk]. Returns [T, Hv, Dv]. */
+  gatedDelta(cache: number, x: MxArray, gates: DeltaGates): MxArray;
+  /** Mamba-2: x [T, H P + 2 G N], inputs of all heads, then b and c of all groups; state [H, P, N]. Returns [T, H P]. */
+  stateSpace(cache: number, x: MxArray, steps: StateSpaceSteps): MxArray;
+}
+
+/**
+ * g = exp(decay softplus(a + bias)), beta = sigmoid(b); q and k of unit length, q times 1 / sqrt(Dk).
+ * S = g S; S += beta (v - S k) k^T; y = S q.
+ */
+export interface DeltaGates {
+  /** [T, Hv] */
+  a: MxArray;
+  b: MxArray;
+  /** float32 [Hv], negative. */
+  decay: MxArray;
+  /** float32 [Hv] */
+  bias: MxArray;
+  /** Hk; Hv is a multiple of it. */
+  keyHeads: number;
+}
+
+/** step = softplus(dt + bias) within the limits; S = exp(step decay) S + step x b^T; y = S c + skip x. H is a multiple of G. */
+export interface StateSpaceSteps {
+  /** [T, H] */
+  dt: MxArray;
+  /** float32 [H] */
+  bias: MxArray;
+  /** float32 [H], negative. */
+  decay: MxArray;
+  /** float32 [H] */
+  skip: MxArray;
+  limits: readonly [low: number, high: number];
 }
 
 /** One ragged forward pass as the model sees it: T tokens of many sequences, flat. */

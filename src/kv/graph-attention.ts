@@ -4,7 +4,15 @@ import { dimension, dtypeOf, ints } from "../mlx/array.ts";
 import { softcap as capScores, times } from "../mlx/fast.ts";
 import type { MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
-import { type Attend, type AttentionCache, type AttentionOptions, type CacheSpec, isState, type LayerPair, valueDimOf } from "./cache.ts";
+import {
+  type Attend,
+  type AttentionCache,
+  type AttentionOptions,
+  type CacheSpec,
+  isState,
+  type LayerPair,
+  valueDimOf,
+} from "./cache.ts";
 import { type GroupIndex, indexGroup, type SegmentIndex, type SinglesIndex } from "./graph-index.ts";
 import type { Layout } from "./layout.ts";
 import { slotsOf } from "./row-size.ts";

@@ -24,6 +24,13 @@ export class InPlaceTensor {
     return copy;
   }
 
+  /** A copy of the rows, [n, ...]. */
+  gather(rows: MxArray): MxArray {
+    const copy = mx.take(this.#array, rows, 0);
+    this.#readers.push(copy);
+    return copy;
+  }
+
   /** `change` gets the tensor as the only holder of its buffer and returns the updated one. */
   update(change: (owned: MxArray) => MxArray): void {
     const next = keep(change(mx.renew(this.#array, this.#readers)));

@@ -2,6 +2,7 @@
 import { DTYPES, type Dtype } from "../mlx/dtype.ts";
 import { currentDevice, type MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
+import { openGraphRows, openKernelRows, type RowContent } from "./blocks.ts";
 import { type Attend, type CacheSpec, isState, type LayerPair, type Recurrence } from "./cache.ts";
 import { openGraphAttention } from "./graph-attention.ts";
 import { InPlaceTensor } from "./in-place-tensor.ts";
@@ -85,6 +86,14 @@ export class KvPool {
       ? openKernelAttention(layout, this.#caches, pair)
       : openGraphAttention(layout, this.#caches, this.#capacities, this.#span, pair);
     return { attend, recurrence: openRecurrence(layout, state, this.#kernels) };
+  }
+
+  /** The content of the rows of a class. */
+  rows(sizeClass: number): RowContent {
+    this.#touched.add(sizeClass);
+    const ofKind = (states: boolean) => this.#tensors[sizeClass]!.filter((_, i) => isState(this.#caches[i]!) === states).flat();
+    const tensors = { tokens: ofKind(false), states: ofKind(true) };
+    return this.#kernels ? openKernelRows(tensors) : openGraphRows(tensors);
   }
 
   #resize(sizeClass: number, rows: number): void {

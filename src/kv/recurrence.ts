@@ -1,15 +1,14 @@
 /** Scans of recurrent layers over the state tensors. */
 import type { Recurrence } from "./cache.ts";
+import { openGraphRecurrence } from "./graph-recurrence.ts";
 import type { InPlaceTensor } from "./in-place-tensor.ts";
+import { openKernelRecurrence } from "./kernel-recurrence.ts";
 import type { Layout } from "./layout.ts";
 
-export function openRecurrence(
-  _layout: Layout,
-  _state: (sizeClass: number, cache: number) => InPlaceTensor,
-  _kernels: boolean,
-): Recurrence {
-  const refuse = () => {
-    throw new Error("recurrent layers are being written");
-  };
-  return { convolve: refuse, gatedDelta: refuse, stateSpace: refuse };
+/** The tensor of a state in a size class, float32 [rows, ...shape]. */
+export type StateOf = (sizeClass: number, cache: number) => InPlaceTensor;
+
+/** `kernels`: by our CPU primitives; otherwise as a graph of MLX's operations. */
+export function openRecurrence(layout: Layout, state: StateOf, kernels: boolean): Recurrence {
+  return kernels ? openKernelRecurrence(layout, state) : openGraphRecurrence(layout, state);
 }

@@ -32,3 +32,18 @@ export function rowBytes(caches: readonly CacheSpec[], dtype: Dtype, capacity: n
     return sum + elements * (isState(spec) ? 4 : dtypeBytes(dtype));
   }, 0);
 }
+
+/** Bytes of what is kept of `tokens` tokens in all attention caches, and of all states. */
+export function contentSizes(
+  caches: readonly CacheSpec[],
+  dtype: Dtype,
+  tokens: number,
+): { blockBytes: number; stateBytes: number } {
+  const states = caches.filter(isState);
+  const attention = caches.filter((spec) => !isState(spec));
+  const perToken = attention.reduce(
+    (sum, spec) => sum + tensorShapes(spec, 1, 1).reduce((all, shape) => all + shape[1]! * shape[3]!, 0),
+    0,
+  );
+  return { blockBytes: perToken * tokens * dtypeBytes(dtype), stateBytes: rowBytes(states, dtype, 1) };
+}

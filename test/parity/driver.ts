@@ -68,6 +68,11 @@ export class Driver {
     return results;
   }
 
+  /** Says that the first tokens of a sequence are in its row already. */
+  skipTo(sequence: number, length: number): void {
+    this.#lengths.set(sequence, length);
+  }
+
   leave(sequence: number): void {
     this.rows.remove(sequence);
     this.#lengths.delete(sequence);
