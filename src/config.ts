@@ -93,12 +93,29 @@ const table = {
   prefixCacheMemory: {
     value: "SIZE",
     accepts: 'a number of bytes, a size such as "8GB", or a share of the memory such as "20%"; 0 for none',
-    help: "Memory for computed prefixes that later requests take up; running requests go first (default: half of the caches' memory)",
+    help: "Memory for computed prefixes that later requests take up (default: half of the rest)",
     schema: v.optional(v.nullable(v.union([v.pipe(v.literal("0"), v.transform(Number)), memory])), null),
+  },
+  prefixCacheDir: {
+    value: "DIRECTORY",
+    accepts: "a directory that this user may write to",
+    help: "Keep computed prefixes on disk too, over restarts; servers may share it",
+    schema: v.optional(v.nullable(text), null),
+  },
+  prefixCacheDisk: {
+    value: "SIZE",
+    accepts: 'a number of bytes or a size such as "50GB"',
+    help: "The most that they may take on disk",
+    schema: v.optional(memory, "20GB"),
   },
   sharePrefixCache: {
     accepts: "true or false",
     help: "Let requests with different API keys take up each other's computed prefixes",
+    schema: v.optional(flag, "false"),
+  },
+  ignoreGenerationConfig: {
+    accepts: "true or false",
+    help: "Leave out the sampling defaults of generation_config.json (not its end tokens)",
     schema: v.optional(flag, "false"),
   },
   acceptAnyModel: {

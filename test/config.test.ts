@@ -27,9 +27,14 @@ test("the defaults", () => {
     maxQueue: 1024,
     memoryLimit: null,
     prefixCacheMemory: null,
+    prefixCacheDir: null,
+    prefixCacheDisk: 20e9,
     sharePrefixCache: false,
+    ignoreGenerationConfig: false,
     acceptAnyModel: false,
     apiKey: [],
+    toolParser: null,
+    reasoningParser: null,
     logLevel: "info",
     logFormat: "text",
     shutdownGrace: 30,
@@ -63,23 +68,33 @@ const accepted: [key: keyof Config, flag: string, variable: string, text: string
   ["maxTokensPerStep", "--max-tokens-per-step", "MLX_CB_MAX_TOKENS_PER_STEP", "2048", 2048],
   ["maxQueue", "--max-queue", "MLX_CB_MAX_QUEUE", "0", 0],
   ["memoryLimit", "--memory-limit", "MLX_CB_MEMORY_LIMIT", "123456789", 123_456_789],
+  ["prefixCacheMemory", "--prefix-cache-memory", "MLX_CB_PREFIX_CACHE_MEMORY", "0", 0],
+  ["prefixCacheMemory", "--prefix-cache-memory", "MLX_CB_PREFIX_CACHE_MEMORY", "2GB", 2e9],
+  ["prefixCacheDir", "--prefix-cache-dir", "MLX_CB_PREFIX_CACHE_DIR", "/tmp/x", "/tmp/x"],
+  ["prefixCacheDisk", "--prefix-cache-disk", "MLX_CB_PREFIX_CACHE_DISK", "50GB", 50e9],
+  ["sharePrefixCache", "--share-prefix-cache", "MLX_CB_SHARE_PREFIX_CACHE", "true", true],
   ["memoryLimit", "--memory-limit", "MLX_CB_MEMORY_LIMIT", "8GB", 8e9],
   ["memoryLimit", "--memory-limit", "MLX_CB_MEMORY_LIMIT", "1.5 gib", 1.5 * 2 ** 30],
   ["memoryLimit", "--memory-limit", "MLX_CB_MEMORY_LIMIT", "512M", 512e6],
   ["memoryLimit", "--memory-limit", "MLX_CB_MEMORY_LIMIT", "80%", Math.floor(0.8 * machineMemory())],
+  ["ignoreGenerationConfig", "--ignore-generation-config", "MLX_CB_IGNORE_GENERATION_CONFIG", "1", true],
   ["acceptAnyModel", "--accept-any-model", "MLX_CB_ACCEPT_ANY_MODEL", "true", true],
   ["acceptAnyModel", "--accept-any-model", "MLX_CB_ACCEPT_ANY_MODEL", "0", false],
   ["apiKey", "--api-key", "MLX_CB_API_KEY", "one, two", ["one", "two"]],
+  ["toolParser", "--tool-parser", "MLX_CB_TOOL_PARSER", "hermes", "hermes"],
+  ["reasoningParser", "--reasoning-parser", "MLX_CB_REASONING_PARSER", "none", "none"],
   ["logLevel", "--log-level", "MLX_CB_LOG_LEVEL", "debug", "debug"],
   ["logFormat", "--log-format", "MLX_CB_LOG_FORMAT", "json", "json"],
   ["shutdownGrace", "--shutdown-grace", "MLX_CB_SHUTDOWN_GRACE", "2.5", 2.5],
 ];
 
+const flags: unknown[] = ["acceptAnyModel", "ignoreGenerationConfig", "sharePrefixCache"];
+
 describe("every option, by flag and by variable", () => {
   test.each(accepted)("%s: %s or %s = %s", (key, flag, variable, text, value) => {
     const given = (argv: string[], env = {}): unknown => parse(argv, env)[key];
     expect(given([`${flag}=${text}`])).toEqual(value);
-    if (key !== "acceptAnyModel") expect(given([flag, text])).toEqual(value);
+    if (!flags.includes(key)) expect(given([flag, text])).toEqual(value);
     expect(given([], { [variable]: text })).toEqual(value);
     // The command line goes before the environment.
     const other = accepted.find((row) => row[0] === key)!;

@@ -19,28 +19,34 @@ export interface PrefixSequence extends Schedulable {
   token(position: number): number | null;
 }
 
-/** An array that lives as long as its block. */
+/** An array that lives as long as its block, and as somebody has retained it. */
 export class ArrayPayload implements Payload {
   readonly bytes: number;
   readonly array: MxArray;
+  #holders = 1;
 
+  /** Takes the array out of the scope at hand. */
   constructor(array: MxArray) {
     this.array = keep(array);
     this.bytes = byteLengthOf(array);
   }
 
+  retain(): void {
+    this.#holders++;
+  }
+
   free(): void {
-    release(this.array);
+    if (--this.#holders === 0) release(this.array);
   }
 }
 
 /** What has just been kept, for whoever keeps it longer than the memory does. */
 export interface NewContent {
-  /** Of the block. */
+  /** Of the block, and how many come before it. */
   key: string;
-  parent: string | null;
+  depth: number;
   kind: "tokens" | "state";
-  array: MxArray;
+  payload: ArrayPayload;
 }
 
 interface Tracked {
@@ -179,9 +185,9 @@ export class PrefixCache<T extends PrefixSequence> implements PrefixSource<T> {
     const { onKept } = this.#options;
     if (!onKept || kept.length === 0) return;
     // The index may drop them before they are computed.
-    for (const { array } of kept) keep(array);
+    for (const { payload } of kept) payload.retain();
     const free = () => {
-      for (const { array } of kept) release(array);
+      for (const { payload } of kept) payload.free();
     };
     // A copy that failed has failed the engine as well, which says so.
     done.then(() => onKept(kept)).then(free, free);
@@ -253,11 +259,14 @@ export class PrefixCache<T extends PrefixSequence> implements PrefixSource<T> {
         tracked.done = complete;
         break;
       }
-      const array = sizes.blockBytes === 0 ? null : content.exportTokens(row, tracked.done * blockTokens, blockTokens);
-      this.index.add(parent, key, array && new ArrayPayload(array));
-      if (array === null) continue;
-      arrays.push(array);
-      kept.push({ key, parent, kind: "tokens", array });
+      if (sizes.blockBytes === 0) {
+        this.index.add(parent, key, null);
+        continue;
+      }
+      const payload = new ArrayPayload(content.exportTokens(row, tracked.done * blockTokens, blockTokens));
+      this.index.add(parent, key, payload);
+      arrays.push(payload.array);
+      kept.push({ key, depth: tracked.done, kind: "tokens", payload });
     }
     if (this.#wantsState(sequence, tracked)) {
       tracked.pending?.state.free();
@@ -275,7 +284,7 @@ export class PrefixCache<T extends PrefixSequence> implements PrefixSource<T> {
       state.free();
       return;
     }
-    kept.push({ key, parent: tracked.keys[blocks - 2] ?? null, kind: "state", array: state.array });
+    kept.push({ key, depth: blocks - 1, kind: "state", payload: state });
     if (blocks * this.#options.blockTokens < promptLength) return;
     if (tracked.lastState) this.index.dropState(tracked.lastState);
     tracked.lastState = key;

@@ -13,6 +13,10 @@ export interface Schedulable {
   inFlight: number;
   /** Its next token waits to be drawn: it takes no part in steps. */
   readonly held?: boolean;
+  /** Runs only in what others leave: it waits behind them, and goes back to the queue when they need its place. */
+  readonly background?: boolean;
+  /** False: not to be let in yet; true by default. */
+  readonly ready?: boolean;
   /** Length at which no further token is wanted. */
   readonly maxLength: number;
 }
@@ -104,13 +108,25 @@ export class Scheduler<T extends Schedulable> {
     return this.#waiting.length === 0 && this.#running.length === 0;
   }
 
+  /** Whether some are waiting that may not be let in yet. */
+  get held(): boolean {
+    return this.#waiting.some(({ sequence }) => sequence.ready === false);
+  }
+
   /** Throws `Overloaded` when the queue is full. Those that the free places of the batch will take are no queue yet. */
   enqueue(sequence: T): void {
     const places = Math.max(0, this.#options.maxBatchSize - this.#running.length);
     if (this.#waiting.length >= this.#options.maxQueue + places) {
       throw new Overloaded(`The queue is full: ${this.#waiting.length} requests are waiting.`, 1);
     }
-    this.#waiting.push({ sequence, overtaken: 0 });
+    if (sequence.background) this.#waiting.push({ sequence, overtaken: 0 });
+    else this.#waiting.splice(this.#firstBackground(), 0, { sequence, overtaken: 0 });
+  }
+
+  /** Where those that run in the background begin in the queue. */
+  #firstBackground(): number {
+    const at = this.#waiting.findIndex(({ sequence }) => sequence.background);
+    return at < 0 ? this.#waiting.length : at;
   }
 
   /** Takes a finished or cancelled sequence out, wherever it is, and frees its row. */
@@ -127,8 +143,10 @@ export class Scheduler<T extends Schedulable> {
    */
   plan(prefillLimit: (load: PrefillLoad) => number = () => Number.POSITIVE_INFINITY): Plan<T> {
     const plan: Plan<T> = { items: [], preempted: [], exhausted: [] };
-    const decoding = this.#planDecoding(plan);
+    this.#planDecoding(plan);
+    this.#yieldPlace(plan);
     this.#admit(plan);
+    const decoding = plan.items.length;
     const prompts = this.#openPrompts(plan);
     if (prompts.length > 0) {
       const limit = prefillLimit({ decoding, prompts: prompts.length + this.#waiting.length });
@@ -144,15 +162,14 @@ export class Scheduler<T extends Schedulable> {
     return plan;
   }
 
-  /** One token for every row that has one to compute. Returns how many. */
-  #planDecoding(plan: Plan<T>): number {
+  /** One token for every row that has one to compute. */
+  #planDecoding(plan: Plan<T>): void {
     for (const sequence of [...this.#running]) {
       if (sequence.held || sequence.length - sequence.computed !== 1 || sequence.length >= sequence.maxLength) continue;
       if (!this.#running.includes(sequence)) continue;
       if (this.#secure(sequence, plan)) this.#add(plan, sequence, 1);
     }
     this.#moveEarly(plan);
-    return plan.items.length;
   }
 
   /** Rows that began together reach the end of their size class together: a few at a time move up before, so that no step has all. */
@@ -172,11 +189,26 @@ export class Scheduler<T extends Schedulable> {
    */
   #secure(sequence: T, plan: Plan<T>): boolean {
     while (!this.#rows.ensure(sequence.id, sequence.length, sequence.computed)) {
-      const youngest = this.#running.at(-1)!;
-      this.#preempt(youngest, plan);
-      if (youngest === sequence) return false;
+      const last = this.#youngestBackground() ?? this.#running.at(-1)!;
+      this.#preempt(last, plan);
+      if (last === sequence) return false;
     }
     return true;
+  }
+
+  #youngestBackground(): T | undefined {
+    return this.#running.findLast(({ background }) => background);
+  }
+
+  /** Makes the place that somebody needs who goes before those in the background. */
+  #yieldPlace(plan: Plan<T>): void {
+    const wants = this.#waiting.filter(({ sequence }) => !sequence.background && sequence.ready !== false).length;
+    const free = this.#options.maxBatchSize - this.#running.length;
+    for (let missing = wants - free; missing > 0; missing--) {
+      const background = this.#youngestBackground();
+      if (!background) return;
+      this.#preempt(background, plan);
+    }
   }
 
   #preempt(sequence: T, plan: Plan<T>): void {
@@ -185,7 +217,7 @@ export class Scheduler<T extends Schedulable> {
     const planned = plan.items.findIndex((item) => item.sequence === sequence);
     if (planned >= 0) plan.items.splice(planned, 1);
     sequence.computed = 0;
-    this.#waiting.unshift({ sequence, overtaken: 0 });
+    this.#waiting.splice(sequence.background ? this.#firstBackground() : 0, 0, { sequence, overtaken: 0 });
     plan.preempted.push(sequence);
   }
 
@@ -196,6 +228,10 @@ export class Scheduler<T extends Schedulable> {
       const waiting = this.#waiting[i]!;
       const { sequence } = waiting;
       // A preempted one waits for its last token's value.
+      if (sequence.ready === false) {
+        i++;
+        continue;
+      }
       if (sequence.inFlight === 0 && !this.#rows.fitsAlone(sequence.length + 1)) {
         this.#waiting.splice(i, 1);
         plan.exhausted.push(sequence);
@@ -207,6 +243,8 @@ export class Scheduler<T extends Schedulable> {
         this.#waiting.splice(i, 1);
         this.#running.push(sequence);
         for (const before of this.#waiting.slice(0, i)) before.overtaken++;
+      } else if (!sequence.background && sequence.inFlight === 0 && this.#youngestBackground()) {
+        this.#preempt(this.#youngestBackground()!, plan);
       } else if (waiting.overtaken >= MAX_OVERTAKES) return;
       else i++;
     }
@@ -220,7 +258,7 @@ export class Scheduler<T extends Schedulable> {
   /** Least work first, so that a short request never waits for a long one; the oldest always gets a quarter. */
   #planPrefill(plan: Plan<T>, open: readonly T[], budget: number): void {
     if (budget <= 0) return;
-    const oldest = open[0]!;
+    const oldest = open.find(({ background }) => !background) ?? open[0]!;
     const reserved = Math.min(this.#nextSpan(oldest), Math.max(1, Math.floor(budget / 4)));
     let left = budget - reserved;
     const counts = new Map<T, number>([[oldest, reserved]]);
@@ -252,7 +290,8 @@ export class Scheduler<T extends Schedulable> {
 
   /** Prompts by what is left of them, then by their output as far as its limit says that it is short. */
   #rank(sequence: T): number {
-    return this.#remaining(sequence) + Math.min(sequence.maxLength - sequence.length, SHORT_OUTPUT);
+    const last = sequence.background ? Number.MAX_SAFE_INTEGER / 2 : 0;
+    return last + this.#remaining(sequence) + Math.min(sequence.maxLength - sequence.length, SHORT_OUTPUT);
   }
 
   /** Tokens to compute before the next one can be sampled; 0 for a sequence that wants no more. */

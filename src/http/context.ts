@@ -30,6 +30,8 @@ export interface HttpContext {
   readonly fingerprint: string;
   /** Who asks, as far as computed prefixes are not shared: empty, or a digest of the API key. */
   readonly caller: string;
+  /** What is asked runs only in what other requests leave. */
+  readonly background: boolean;
 }
 
 /** Throws `StartupError` for a parser that there is not. */
@@ -41,6 +43,7 @@ export function createContext(server: InferenceServer, options: AppOptions): Htt
     server,
     fingerprint: `mlx-cb-serve-${version}`,
     caller: "",
+    background: false,
     options: {
       acceptAnyModel: options.acceptAnyModel ?? false,
       apiKeys: options.apiKeys ?? [],
@@ -55,9 +58,18 @@ export function createContext(server: InferenceServer, options: AppOptions): Htt
   };
 }
 
+/** Requests that the server makes of itself. */
+const backgroundRequests = new WeakSet<Request>();
+
+export function markBackground(request: Request): Request {
+  backgroundRequests.add(request);
+  return request;
+}
+
 /** The context for one request: with API keys, each key has prefixes of its own unless they are shared. */
 export function forCaller(context: HttpContext, request: Request): HttpContext {
   const { apiKeys, sharePrefixCache } = context.options;
-  if (apiKeys.length === 0 || sharePrefixCache) return context;
-  return { ...context, caller: digestKey(request) };
+  const background = backgroundRequests.has(request);
+  const caller = apiKeys.length === 0 || sharePrefixCache ? "" : digestKey(request);
+  return background || caller !== "" ? { ...context, caller, background } : context;
 }

@@ -75,6 +75,7 @@ export const samplingEntries = {
     ),
   ),
   user: text("Accepted and not used."),
+  cache_salt: text("Only requests with the same salt use each other's computed prefixes."),
 };
 
 export const model = text(

@@ -49,12 +49,16 @@ export function startJob(context: HttpContext, options: JobOptions): Job {
   };
 }
 
-function submitAll({ server, caller }: HttpContext, requests: readonly GenerationRequest[], signal: AbortSignal): Generation[] {
+function submitAll(
+  { server, caller, background }: HttpContext,
+  requests: readonly GenerationRequest[],
+  signal: AbortSignal,
+): Generation[] {
   const generations: Generation[] = [];
   try {
     for (const request of requests) {
       const cacheSalt = `${caller}:${request.cacheSalt ?? ""}`;
-      generations.push(server.submit({ ...request, cacheSalt }, signal));
+      generations.push(server.submit({ ...request, cacheSalt, ...(background && { background }) }, signal));
     }
   } catch (error) {
     for (const generation of generations) generation.cancel();

@@ -24,6 +24,7 @@ export function toGenerationRequests(body: SamplingBody, parts: PromptParts, mod
     stopTokenIds: body.stop_token_ids ?? [],
     ignoreEos: body.ignore_eos ?? false,
     minTokens: body.min_tokens ?? 0,
+    ...(body.cache_salt != null && { cacheSalt: body.cache_salt }),
   };
   return Array.from({ length: body.n ?? 1 }, (_, choice) => {
     if (sampling.seed === null || choice === 0) return request;

@@ -33,17 +33,16 @@ export function rowBytes(caches: readonly CacheSpec[], dtype: Dtype, capacity: n
   }, 0);
 }
 
+/** How many numbers all attention caches hold of a token, and all states of a sequence. */
+export function contentWidths(caches: readonly CacheSpec[]): { token: number; state: number } {
+  const size = (spec: CacheSpec) =>
+    tensorShapes(spec, 1, 1).reduce((sum, shape) => sum + shape.reduce((product, n) => product * n, 1), 0);
+  const total = (states: boolean) => caches.reduce((sum, spec) => (isState(spec) === states ? sum + size(spec) : sum), 0);
+  return { token: total(false), state: total(true) };
+}
+
 /** Bytes of what is kept of `tokens` tokens in all attention caches, and of all states. */
-export function contentSizes(
-  caches: readonly CacheSpec[],
-  dtype: Dtype,
-  tokens: number,
-): { blockBytes: number; stateBytes: number } {
-  const states = caches.filter(isState);
-  const attention = caches.filter((spec) => !isState(spec));
-  const perToken = attention.reduce(
-    (sum, spec) => sum + tensorShapes(spec, 1, 1).reduce((all, shape) => all + shape[1]! * shape[3]!, 0),
-    0,
-  );
-  return { blockBytes: perToken * tokens * dtypeBytes(dtype), stateBytes: rowBytes(states, dtype, 1) };
+export function contentSizes(caches: readonly CacheSpec[], dtype: Dtype, tokens: number) {
+  const { token, state } = contentWidths(caches);
+  return { blockBytes: token * tokens * dtypeBytes(dtype), stateBytes: state * 4 };
 }

@@ -145,6 +145,11 @@ function read<T extends NodeJS.TypedArray>(a: MxArray, dtype: Dtype, make: (leng
   return out;
 }
 
+/** Bytes of a computed array of any type, row-major. */
+export function readBytes(a: MxArray): Uint8Array {
+  return read(a, dtypeOf(a), (n) => new Uint8Array(n * dtypeBytes(dtypeOf(a))));
+}
+
 /** Contents of a computed float32 array, row-major. */
 export function readFloats(a: MxArray): Float32Array {
   return read(a, DTYPES.float32, (n) => new Float32Array(n));

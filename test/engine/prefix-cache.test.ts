@@ -1,7 +1,9 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { liveArrays } from "../../src/mlx/array.ts";
+import { DiskStore } from "../../src/prefix/disk-store.ts";
 import { type DirectEngine, startEngine } from "./direct-engine.ts";
 import { Prng } from "./prng.ts";
 import { collect, request, TINY_CHAT } from "./tiny-chat.ts";
@@ -71,6 +73,37 @@ describe("random conversations that branch, are cut and edited, in a crowd: the 
     expect(warm.flat().filter(({ cached: tokens }) => tokens > 0).length).toBeGreaterThan(5);
     expect(cached.engine.prefixBytes).toBeGreaterThan(0);
     expect(cached.failures).toEqual([]);
+  });
+});
+
+describe("a directory of blocks: the next engine takes up what the one before has computed", () => {
+  test.each(["tiny-chat", ...models])("%s", async (name) => {
+    const directory = name === "tiny-chat" ? TINY_CHAT : join(PARITY, name);
+    const blocks = mkdtempSync(join(tmpdir(), "mlx-cb-prefix-"));
+    const prompt = randomIds(new Prng(models.indexOf(name) + 40), 700);
+    const run = async () => {
+      const prefixStore = await DiskStore.open({ directory: blocks, limitBytes: 2 ** 30 });
+      const direct = await startEngine({
+        directory,
+        eosTokenIds: [],
+        prefixCacheBytes: 2 ** 28,
+        prefixStore,
+        modelIdentity: name,
+      });
+      const generation = direct.engine.submit(request(prompt, { maxTokens: 6 }));
+      const { ids } = await collect(generation);
+      await direct.close();
+      return { ids, cached: generation.cachedTokenCount };
+    };
+    try {
+      const cold = await run();
+      const warm = await run();
+      expect(cold.cached).toBe(0);
+      expect(warm.ids).toEqual(cold.ids);
+      expect(warm.cached).toBe(640);
+    } finally {
+      rmSync(blocks, { recursive: true, force: true });
+    }
   });
 });
 

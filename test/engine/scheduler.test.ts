@@ -19,8 +19,8 @@ function make({ batch = 4, tokens = 16, queue = 100, memory = 10_000 }: Options 
     { maxBatchSize: batch, maxTokensPerStep: tokens, maxQueue: queue, admissionShare: 1 },
     rows,
   );
-  const add = (id: number, length: number, maxLength = 128): Schedulable => {
-    const sequence = { id, length, maxLength, computed: 0, inFlight: 0 };
+  const add = (id: number, length: number, maxLength = 128, more: Partial<Schedulable> = {}): Schedulable => {
+    const sequence = { id, length, maxLength, computed: 0, inFlight: 0, ...more };
     scheduler.enqueue(sequence);
     return sequence;
   };
@@ -302,4 +302,49 @@ describe("removal", () => {
     scheduler.remove(old);
     expect([scheduler.idle, rows.bytes]).toEqual([true, 0]);
   });
+});
+
+describe("in the background", () => {
+  const background = true;
+
+  test("waits behind all others, and goes back to the queue when they need its place", () => {
+    const { add, step, scheduler } = make({ batch: 2 });
+    add(1, 4, 128, { background });
+    add(2, 4, 128, { background });
+    add(3, 4, 128, { background });
+    expect(step()).toEqual(["1: 0+4s", "2: 0+4s"]);
+    add(4, 4);
+    expect(step()).toEqual(["1: 4+1s", "4: 0+4s", "2: preempted"]);
+    const five = add(5, 4);
+    expect(step()).toEqual(["4: 4+1s", "5: 0+4s", "1: preempted"]);
+    expect(scheduler.queueSize).toBe(3);
+    scheduler.remove(five);
+    expect(step()).toEqual(["4: 5+1s", "1: 0+6s"]);
+  });
+
+  test("is preempted first when memory runs out, and makes room for one that is let in", () => {
+    const { add, step } = make({ memory: 48, tokens: 64 });
+    add(1, 20, 128, { background });
+    expect(step()).toEqual(["1: 0+20s"]);
+    add(2, 20);
+    expect(step()).toEqual(["2: 0+20s", "1: preempted"]);
+  });
+
+  test("its prompts are computed after all others", () => {
+    const { add, step } = make({ tokens: 16 });
+    add(1, 10, 128, { background });
+    add(2, 30);
+    expect([step(), step(), step()]).toEqual([["2: 0+16"], ["2: 16+14s", "1: 0+2"], ["2: 30+1s", "1: 2+8s"]]);
+  });
+});
+
+test("one that is not ready is passed over, however long", () => {
+  const { add, step, scheduler } = make();
+  const held = add(1, 4, 128, { ready: false });
+  add(2, 4);
+  for (let i = 0; i < 50; i++) expect(step().length).toBe(1);
+  expect(scheduler.held).toBe(true);
+  Object.assign(held, { ready: true });
+  expect(step()).toEqual(["2: 53+1s", "1: 0+4s"]);
+  expect(scheduler.held).toBe(false);
 });
