@@ -53,6 +53,15 @@ const table = {
       v.transform((list) => list ?? []),
     ),
   },
+  quantize: {
+    value: "BITS",
+    accepts: "4 or 8",
+    help: "Quantize a model that is not quantized while it is loaded",
+    schema: v.pipe(
+      v.optional(v.nullable(v.picklist(["4", "8"])), null),
+      v.transform((bits): 4 | 8 | null => (bits === null ? null : bits === "4" ? 4 : 8)),
+    ),
+  },
   host: {
     value: "HOST",
     accepts: "an address or host name to listen on",
@@ -89,6 +98,12 @@ const table = {
     accepts: 'a number of bytes, a size such as "8GB" or "512MiB", or a share of the memory such as "80%"',
     help: 'Memory for weights and caches: bytes, "8GB" or "80%" (default: engine\'s choice)',
     schema: v.optional(v.nullable(memory), null),
+  },
+  stateDir: {
+    value: "DIRECTORY",
+    accepts: "a directory that this user may write to, or none",
+    help: "Where files and batches are kept, or none (default: ~/.local/state/mlx-cb-serve)",
+    schema: v.optional(v.nullable(text), null),
   },
   prefixCacheMemory: {
     value: "SIZE",
@@ -186,6 +201,9 @@ const benchTable = {
   },
 } satisfies OptionTable;
 
+/** What `inspect` has besides. */
+const inspectTable = { json: benchTable.json } satisfies OptionTable;
+
 /** Where models are kept and where they are fetched from. */
 export interface HubSettings {
   /** The Hugging Face cache: holds `models--owner--name` directories. */
@@ -199,24 +217,45 @@ export interface HubSettings {
   offline: boolean;
 }
 
-export interface Config extends OptionValues<typeof table> {
+/** What the environment says besides the options. */
+interface Surroundings {
   hub: HubSettings;
+  /** For files and batches when no directory is named. */
+  defaultStateDir: string;
 }
+
+export interface Config extends OptionValues<typeof table>, Surroundings {}
 
 export interface BenchConfig extends Config, OptionValues<typeof benchTable> {
   action: "bench";
 }
 
+export interface InspectConfig extends Config, OptionValues<typeof inspectTable> {
+  action: "inspect";
+}
+
 type Environment = Readonly<Record<string, string | undefined>>;
+type AnyConfig = Config | BenchConfig | InspectConfig | { action: "help" | "version" };
 
 /** The one reader of arguments and environment. Throws `StartupError` naming the option, its value and what is accepted. */
-export function parseConfig(argv: readonly string[], env: Environment): Config | BenchConfig | { action: "help" | "version" } {
+export function parseConfig(argv: readonly string[], env: Environment): AnyConfig {
+  if (argv[0] === "inspect") {
+    // The model may stand by itself.
+    const rest = argv[1] === undefined || argv[1].startsWith("-") ? argv.slice(1) : ["--model", ...argv.slice(1)];
+    const values = parseOptions({ ...table, ...inspectTable }, prefix, rest, env);
+    return "action" in values ? values : { ...values, action: "inspect", ...readSurroundings(env) };
+  }
   if (argv[0] === "bench") {
     const values = parseOptions({ ...table, ...benchTable }, prefix, argv.slice(1), env);
-    return "action" in values ? values : { ...values, action: "bench", hub: readHubSettings(env) };
+    return "action" in values ? values : { ...values, action: "bench", ...readSurroundings(env) };
   }
   const values = parseOptions(table, prefix, argv, env);
-  return "action" in values ? values : { ...values, hub: readHubSettings(env) };
+  return "action" in values ? values : { ...values, ...readSurroundings(env) };
+}
+
+function readSurroundings(env: Environment): Surroundings {
+  const state = env.XDG_STATE_HOME || join(env.HOME || homedir(), ".local", "state");
+  return { hub: readHubSettings(env), defaultStateDir: join(state, "mlx-cb-serve") };
 }
 
 /** The same variables, in the same order, as Hugging Face's own tools. */
@@ -267,9 +306,12 @@ export function machineMemory(): number {
 export const helpText = `mlx-cb-serve serves a language model on MLX, with continuous batching, to any OpenAI client.
 
 Usage: mlx-cb-serve [--model MODEL] [OPTIONS]
+       mlx-cb-serve inspect [MODEL] [--json] [OPTIONS]
        mlx-cb-serve bench [--model MODEL | --url URL] [--quick] [--json] [OPTIONS]
 
 ${describeOptions(table)}
+
+inspect checks a model and says what it is made of and how much memory it takes, without loading it; --json for scripts.
 
 bench measures tokens per second and waiting times with 8 to 64 requests at once:
 

@@ -3,17 +3,22 @@
 import { version } from "../package.json" with { type: "json" };
 import { describeHeadline, headlineSizes, quickSizes, runHeadline } from "./bench/headline.ts";
 import { findTarget } from "./bench/target.ts";
-import { type BenchConfig, type Config, helpText, parseConfig } from "./config.ts";
+import { requireParsers } from "./chat/registry.ts";
+import { type BenchConfig, type Config, helpText, type InspectConfig, parseConfig } from "./config.ts";
+import { describeSummary, inspectModel } from "./engine/inspect.ts";
 import type { ModelInfo } from "./engine/request.ts";
 import { ServeError } from "./errors.ts";
 import { createApp, type LogLine } from "./http/app.ts";
 import { toErrorReply } from "./http/errors.ts";
+import { toDetails } from "./http/models/service.ts";
+import { Storage } from "./http/storage.ts";
 import { createProgress } from "./hub/progress.ts";
 import { resolveModel } from "./hub/resolve.ts";
 import { ContinuousBatchingServer } from "./index.ts";
 import { isLoopback, listen, requireAddress, urlOf } from "./listen.ts";
 import { createLog, type Log } from "./log.ts";
 import { embeddedModelDirectory } from "./models/embedded.ts";
+import type { LoadProgress } from "./models/parameter-list.ts";
 import { stopOnSignals } from "./shutdown.ts";
 
 // Whoever reads the greeting and the log may go away; the server stays.
@@ -25,6 +30,7 @@ try {
   debug = "logLevel" in config && config.logLevel === "debug";
   if (!("action" in config)) await serve(config);
   else if (config.action === "bench") await bench(config);
+  else if (config.action === "inspect") await inspect(config);
   else console.write(config.action === "help" ? helpText : `mlx-cb-serve ${version}\n`);
 } catch (error) {
   const message = error instanceof Error ? error.message : String(error);
@@ -43,28 +49,71 @@ function openLog({ logLevel, logFormat }: Config): Log {
   return createLog({ level: logLevel, format: logFormat, write: (line) => process.stderr.write(line) });
 }
 
+async function findModel({ model, hub }: Config, log: Log): Promise<string> {
+  return model === null ? embeddedModelDirectory() : resolveModel(model, hub, createProgress(process.stderr, log));
+}
+
+/** Shows how the weights come in, unless that is a matter of moments. */
+function showLoading(name: string, log: Log): LoadProgress {
+  const bar = createProgress(process.stderr, log, undefined, { verb: "loading", quietMs: process.stderr.isTTY ? 300 : 5_000 });
+  let before = 0;
+  return (done, total) => {
+    if (done === 0) bar.begin(name, total, 0);
+    bar.advance(done - before);
+    before = done;
+    if (done === total) bar.end();
+  };
+}
+
 async function startEngine(config: Config, log: Log): Promise<ContinuousBatchingServer> {
-  const progress = createProgress(process.stderr, log);
-  const directory =
-    config.model === null ? await embeddedModelDirectory() : await resolveModel(config.model, config.hub, progress);
+  const directory = await findModel(config, log);
   const engine = new ContinuousBatchingServer(directory, {
     maxBatchSize: config.maxBatchSize,
     maxTokensPerStep: config.maxTokensPerStep ?? undefined,
     maxQueue: config.maxQueue,
     memoryLimit: config.memoryLimit ?? undefined,
+    ...(config.prefixCacheDir !== null && { prefixCacheDirectory: config.prefixCacheDir }),
+    prefixCacheDisk: config.prefixCacheDisk,
+    prefixCacheMemory: config.prefixCacheMemory ?? undefined,
     modelId: config.model ?? "tiny-chat",
+    ignoreGenerationConfig: config.ignoreGenerationConfig,
     adapters: config.adapter,
+    quantize: config.quantize,
+    onProgress: showLoading(config.model ?? "tiny-chat", log),
     log: logTo(log),
   });
   await engine.load();
   return engine;
 }
 
+/** Files and batches: in the directory that was named, else in the usual one if it can be used. */
+function openStorage({ stateDir, defaultStateDir }: Config, log: Log): Storage {
+  if (stateDir === "none") return Storage.open(null);
+  try {
+    const storage = Storage.open(stateDir ?? defaultStateDir);
+    if (!storage.runsBatches) log.info(`another server works off the batches in ${stateDir ?? defaultStateDir}`);
+    return storage;
+  } catch (error) {
+    if (stateDir !== null) throw error;
+    log.warn(`${error instanceof Error ? error.message : error}; files and batches are kept in memory`);
+    return Storage.open(null);
+  }
+}
+
 async function serve(config: Config): Promise<void> {
   const log = openLog(config);
+  requireParsers(config);
   await requireAddress(config);
   const engine = await startEngine(config, log);
-  const app = createApp(engine, { acceptAnyModel: config.acceptAnyModel, apiKeys: config.apiKey, version, log: logTo(log) });
+  const storage = openStorage(config, log);
+  const app = createApp(engine, {
+    storage,
+    acceptAnyModel: config.acceptAnyModel,
+    apiKeys: config.apiKey,
+    sharePrefixCache: config.sharePrefixCache,
+    version,
+    log: logTo(log),
+  });
   const listener = listen(config, app.fetch, (error) => {
     log.error("request failed", { error });
     const { status, body } = toErrorReply(error);
@@ -72,7 +121,12 @@ async function serve(config: Config): Promise<void> {
   });
   stopOnSignals({
     listener,
-    engine,
+    engine: {
+      close: async (options) => {
+        await storage.close();
+        await engine.close(options);
+      },
+    },
     activeRequests: () => engine.stats().activeRequests,
     graceMs: config.shutdownGrace * 1000,
     log,
@@ -82,6 +136,22 @@ async function serve(config: Config): Promise<void> {
     log.warn(`anybody who reaches ${config.host}:${listener.port} may use this server: --api-key asks for a key`);
   }
   process.stdout.write(describeStart(config, engine.model, urlOf({ host: config.host, port: listener.port ?? config.port })));
+}
+
+/** Says what a model is and takes. */
+async function inspect(config: InspectConfig): Promise<void> {
+  const directory = await findModel(config, openLog(config));
+  const summary = await inspectModel(directory, {
+    adapters: config.adapter,
+    quantize: config.quantize,
+    memoryLimit: config.memoryLimit ?? undefined,
+  });
+  const id = config.model ?? "tiny-chat";
+  const { architecture, contextLength: context_length } = summary;
+  const facts = { id, architecture, context_length, ...toDetails(summary) };
+  console.write(config.json ? `${JSON.stringify(facts, null, 2)}\n` : describeSummary(id, summary));
+  // MLX's threads go on.
+  process.exit(0);
 }
 
 /** Measures the server at `--url`, or one of its own on a free port. */

@@ -20,12 +20,15 @@ test("the defaults", () => {
   expect(parse([])).toEqual({
     model: null,
     adapter: [],
+    quantize: null,
     host: "127.0.0.1",
     port: 8080,
     maxBatchSize: 64,
     maxTokensPerStep: null,
     maxQueue: 1024,
     memoryLimit: null,
+    stateDir: null,
+    defaultStateDir: "/home/u/.local/state/mlx-cb-serve",
     prefixCacheMemory: null,
     prefixCacheDir: null,
     prefixCacheDisk: 20e9,
@@ -61,6 +64,8 @@ const accepted: [key: keyof Config, flag: string, variable: string, text: string
       { name: "b", path: "./z" },
     ],
   ],
+  ["quantize", "--quantize", "MLX_CB_QUANTIZE", "4", 4],
+  ["quantize", "--quantize", "MLX_CB_QUANTIZE", "8", 8],
   ["host", "--host", "MLX_CB_HOST", "::1", "::1"],
   ["port", "--port", "MLX_CB_PORT", "0", 0],
   ["port", "--port", "MLX_CB_PORT", "65535", 65_535],
@@ -70,6 +75,8 @@ const accepted: [key: keyof Config, flag: string, variable: string, text: string
   ["memoryLimit", "--memory-limit", "MLX_CB_MEMORY_LIMIT", "123456789", 123_456_789],
   ["prefixCacheMemory", "--prefix-cache-memory", "MLX_CB_PREFIX_CACHE_MEMORY", "0", 0],
   ["prefixCacheMemory", "--prefix-cache-memory", "MLX_CB_PREFIX_CACHE_MEMORY", "2GB", 2e9],
+  ["stateDir", "--state-dir", "MLX_CB_STATE_DIR", "/tmp/x", "/tmp/x"],
+  ["stateDir", "--state-dir", "MLX_CB_STATE_DIR", "none", "none"],
   ["prefixCacheDir", "--prefix-cache-dir", "MLX_CB_PREFIX_CACHE_DIR", "/tmp/x", "/tmp/x"],
   ["prefixCacheDisk", "--prefix-cache-disk", "MLX_CB_PREFIX_CACHE_DISK", "50GB", 50e9],
   ["sharePrefixCache", "--share-prefix-cache", "MLX_CB_SHARE_PREFIX_CACHE", "true", true],
@@ -103,7 +110,7 @@ describe("every option, by flag and by variable", () => {
   });
 
   test("none is left out of this table", () => {
-    const keys = Object.keys(parse([])).filter((key) => key !== "hub");
+    const keys = Object.keys(parse([])).filter((key) => key !== "hub" && key !== "defaultStateDir");
     expect([...new Set(accepted.map(([key]) => key as string))].sort()).toEqual(keys.sort());
   });
 
@@ -144,6 +151,18 @@ describe("help and version", () => {
   });
 });
 
+test("inspect takes the model by itself or as an option", () => {
+  const inspect = (...argv: string[]) => parseConfig(["inspect", ...argv], { HOME: "/home/u" });
+  const expected = { action: "inspect", json: false, model: "a/b", quantize: null };
+  expect(inspect("a/b")).toMatchObject(expected);
+  expect(inspect("--model", "a/b")).toMatchObject(expected);
+  expect(inspect("a/b", "--json", "--quantize", "4")).toMatchObject({ ...expected, json: true, quantize: 4 });
+  expect(inspect()).toMatchObject({ ...expected, model: null });
+  expect(inspect("--help")).toEqual({ action: "help" });
+  expect(refusal(["inspect", "a/b", "c/d"])).toContain('Unexpected argument "c/d"');
+  expect(refusal(["--json"])).toContain("Unknown option --json");
+});
+
 describe("what is refused", () => {
   const refused: [argv: string[], sentence: string | RegExp][] = [
     [["--prot", "80"], "Unknown option --prot: did you mean --port?"],
@@ -167,6 +186,7 @@ describe("what is refused", () => {
     [["--max-batch-size", "1e3"], /^--max-batch-size must be/],
     [["--max-tokens-per-step", "0"], /^--max-tokens-per-step must be/],
     [["--max-queue", "-1"], /^--max-queue must be/],
+    [["--quantize", "6"], '--quantize must be 4 or 8, not "6".'],
     [["--memory-limit", "8XB"], /^--memory-limit must be a number of bytes, a size such as "8GB" .* not "8XB"\.$/],
     [["--memory-limit", "0"], /^--memory-limit must be/],
     [["--memory-limit", "101%"], /^--memory-limit must be/],

@@ -5,10 +5,15 @@ import { contentSizes, longestSpan, rowBytes } from "../kv/row-size.ts";
 import { RowTable, sizeClasses } from "../kv/rows.ts";
 import { clearCache } from "../mlx/memory.ts";
 import type { LoadedModel } from "../models/load.ts";
+import type { DiskStore } from "../prefix/disk-store.ts";
 import { BLOCK_TOKENS, rootKey } from "../prefix/keys.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import { checkRequest } from "./check-request.ts";
+import { Constraint } from "./constraint.ts";
+import { LateDraws } from "./late-draws.ts";
 import { Output } from "./output.ts";
 import { PrefixCache } from "./prefix-cache.ts";
+import { contentShapes, PrefixDisk } from "./prefix-disk.ts";
 import { randomSeed } from "./random.ts";
 import type { FinishReason, GeneratedToken, Generation, GenerationChunk, GenerationRequest } from "./request.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -29,8 +34,12 @@ export interface EngineOptions {
   smallestSizeClass?: number;
   /** Bytes of computed prefixes that are kept for others, as far as live rows leave them; 0: none. */
   prefixCacheBytes?: number;
+  /** Where they are kept longer than in memory. */
+  prefixStore?: DiskStore | null;
   /** What tells this model's prefixes from another's. */
   modelIdentity?: string;
+  /** Told of what went wrong without harm to any request. */
+  onWarning?: (message: string, error: unknown) => void;
   /** Called once when a step fails; everything that ran has been ended. */
   onFailure: (error: EngineFailure) => void;
 }
@@ -44,7 +53,8 @@ export class Engine {
   readonly #options: EngineOptions;
   readonly #rows: RowTable;
   readonly #pool: KvPool;
-  readonly #prefix: PrefixCache<Sequence> | null;
+  readonly #prefix: PrefixCache<Sequence> | null = null;
+  readonly #disk: PrefixDisk | null = null;
   readonly #scheduler: Scheduler<Sequence>;
   readonly #throughput = new Throughput();
   readonly #budget: StepBudget;
@@ -52,6 +62,7 @@ export class Engine {
   readonly #live = new Map<Sequence, Output>();
   /** Submitted and not read: at most two, the older one running. */
   #inFlight: Step[] = [];
+  readonly #draws: LateDraws;
   #wake: (() => void) | null = null;
   #nextId = 1;
   #closing = false;
@@ -74,12 +85,20 @@ export class Engine {
     });
     const { prefixCacheBytes = 0, kvBudgetBytes } = options;
     if (prefixCacheBytes > 0) {
-      const sizes = contentSizes(caches, loaded.dtype, BLOCK_TOKENS);
-      const limits = { limitBytes: prefixCacheBytes, budgetBytes: kvBudgetBytes };
-      this.#prefix = new PrefixCache(this.#rows, this.#pool, { blockTokens: BLOCK_TOKENS, sizes, ...limits });
-    } else this.#prefix = null;
+      const { prefixStore = null } = options;
+      const disk = prefixStore && new PrefixDisk(prefixStore, contentShapes(caches, loaded.dtype));
+      this.#disk = disk;
+      this.#prefix = new PrefixCache(this.#rows, this.#pool, {
+        blockTokens: BLOCK_TOKENS,
+        sizes: contentSizes(caches, loaded.dtype, BLOCK_TOKENS),
+        limitBytes: prefixCacheBytes,
+        budgetBytes: kvBudgetBytes,
+        ...(disk && { onKept: (contents) => disk.save(contents) }),
+      });
+    }
     this.#scheduler = new Scheduler({ ...options, maxSpan: longestSpan(caches) }, this.#rows, this.#prefix);
     this.#budget = new StepBudget(Math.max(options.maxTokensPerStep, options.maxBatchSize));
+    this.#draws = new LateDraws(loaded.model.vocabSize, (sequence) => this.#judge(sequence));
     this.#loop = this.#run();
   }
 
@@ -112,6 +131,7 @@ export class Engine {
   async clearPrefixCache(): Promise<number> {
     const bytes = this.prefixBytes;
     this.#prefix?.clear();
+    await this.#disk?.clear();
     return bytes;
   }
 
@@ -123,7 +143,11 @@ export class Engine {
   submit(request: GenerationRequest, signal?: AbortSignal): Generation {
     if (this.#failure) throw new Unavailable(this.#failure.message);
     if (this.#closing) throw new Unavailable("The server is shutting down.");
-    this.#check(request);
+    checkRequest(request, {
+      contextLength: this.#options.contextLength,
+      vocabSize: this.#loaded.model.vocabSize,
+      fitsAlone: (length) => this.#rows.fitsAlone(length),
+    });
     const id = this.#nextId++;
     const { contextLength, eosTokenIds } = this.#options;
     const sequence = new Sequence({
@@ -145,7 +169,8 @@ export class Engine {
     } else if (sequence.maxLength === sequence.length) output.finish("length", false);
     else {
       this.#scheduler.enqueue(sequence);
-      this.#prefix?.enter(sequence);
+      this.#lookUp(sequence);
+      if (request.grammar) sequence.constraint = new Constraint(request.grammar.matcher());
       this.#live.set(sequence, output);
       signal?.addEventListener("abort", cancel, { once: true });
       this.#wake?.();
@@ -177,6 +202,21 @@ export class Engine {
     };
   }
 
+  /** Finds what is known of the sequence's beginning; what is on disk is read before it is let in. */
+  #lookUp(sequence: Sequence): void {
+    const keys = this.#prefix?.enter(sequence) ?? [];
+    const most = Math.min(keys.length, Math.floor((sequence.length - 1) / BLOCK_TOKENS));
+    if (!this.#disk || !this.#prefix || most === 0) return;
+    sequence.ready = false;
+    this.#disk
+      .load(this.#prefix, keys, most)
+      .catch((error) => this.#options.onWarning?.("a block of the prefix cache could not be read", error))
+      .finally(() => {
+        sequence.ready = true;
+        this.#wake?.();
+      });
+  }
+
   /** Takes nothing more, lets what runs finish for `graceMs`, cancels the rest and frees the caches. */
   async close(graceMs: number): Promise<void> {
     this.#closing = true;
@@ -184,6 +224,7 @@ export class Engine {
     const timer = setTimeout(() => this.#failAll(new Unavailable("The server is shutting down.")), graceMs);
     await this.#loop;
     clearTimeout(timer);
+    await this.#disk?.close();
   }
 
   /** Number in the batch; 0 for none. */
@@ -192,27 +233,6 @@ export class Engine {
     const number = this.#loaded.adapters.indexOf(adapter) + 1;
     if (number === 0) throw new InvalidRequest(`There is no adapter ${JSON.stringify(adapter)}.`, "model", "model_not_found");
     return number;
-  }
-
-  #check({ promptTokens, maxTokens }: GenerationRequest): void {
-    const { contextLength } = this.#options;
-    const { vocabSize } = this.#loaded.model;
-    const length = promptTokens.length;
-    if (length === 0) throw new InvalidRequest("The prompt has no tokens.", "prompt");
-    if (maxTokens !== null && !(maxTokens >= 0)) throw new InvalidRequest(`${maxTokens} is no number of tokens.`, "max_tokens");
-    if (length > contextLength || (length === contextLength && maxTokens !== 0)) {
-      throw new InvalidRequest(
-        `This model's maximum context length is ${contextLength} tokens, but the prompt has ${length}.`,
-        "messages",
-        "context_length_exceeded",
-      );
-    }
-    if (promptTokens.some((id) => !(Number.isInteger(id) && id >= 0 && id < vocabSize))) {
-      throw new InvalidRequest(`The prompt has token ids outside of the vocabulary of ${vocabSize}.`, "prompt");
-    }
-    if (maxTokens !== 0 && !this.#rows.fitsAlone(length + 1)) {
-      throw new InvalidRequest(`The prompt's ${length} tokens do not fit into the memory of this server.`, "messages");
-    }
   }
 
   async #run(): Promise<void> {
@@ -227,19 +247,28 @@ export class Engine {
           }
           // What MLX keeps for reuse is given back unless work comes soon.
           const rest = setTimeout(clearCache, IDLE_MS);
-          await new Promise<void>((resolve) => {
-            this.#wake = resolve;
-          });
+          await this.#call();
           clearTimeout(rest);
-          this.#wake = null;
         }
         await this.#step();
         // A macrotask: requests and disconnects get their turn between steps.
         await new Promise((resolve) => setImmediate(resolve));
+        const drawn = await this.#draws.draw(this.#inFlight.at(-1) ?? null);
+        if (drawn) this.#inFlight.push(drawn);
       }
     } catch (error) {
       await this.#break(error);
     }
+  }
+
+  /** Waits for a request, or for the engine to be closed. */
+  #call(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = () => {
+        this.#wake = null;
+        resolve();
+      };
+    });
   }
 
   /** Submits one step, then reads the one before it. */
@@ -250,10 +279,18 @@ export class Engine {
     for (const sequence of plan.exhausted) this.#finish(sequence, "length", false);
     const planned = plan.items.length > 0;
     if (planned) {
-      this.#inFlight.push(Step.submit(this.#loaded.model, this.#rows, this.#pool, plan.items, this.#inFlight.at(-1) ?? null));
+      const options = { previous: this.#inFlight.at(-1) ?? null, later: this.#draws.defers(plan.items) };
+      this.#inFlight.push(Step.submit(this.#loaded.model, this.#rows, this.#pool, plan.items, options));
     }
     if (this.#inFlight.length > (planned ? 1 : 0)) await this.#read();
-    else if (!planned && !this.#scheduler.idle && this.#inFlight.length === 0) throw new Error("the scheduler has stalled");
+    else if (!planned && this.#draws.holds) await Promise.race([this.#draws.some(), this.#call()]);
+    else if (!planned && !this.#scheduler.idle && this.#inFlight.length === 0) await this.#waitForReady();
+  }
+
+  /** All that is left waits for the disk. */
+  async #waitForReady(): Promise<void> {
+    if (!this.#scheduler.held) throw new Error("the scheduler has stalled");
+    await this.#call();
   }
 
   async #read(): Promise<void> {
@@ -270,11 +307,11 @@ export class Engine {
   }
 
   /** A step runs from its submission, or from the end of the one before it. */
-  #time({ submittedAt, decodeTokens, prefillTokens, sequences }: Step): void {
+  #time({ submittedAt, decodeTokens, prefillTokens, drawnCount }: Step): void {
     const now = performance.now();
     const ms = now - Math.max(submittedAt, this.#lastStepEnd);
     this.#lastStepEnd = now;
-    this.#throughput.add(ms, sequences.length);
+    this.#throughput.add(ms, drawnCount);
     this.#budget.record({ decodeTokens, prefillTokens, ms });
   }
 
@@ -289,9 +326,19 @@ export class Engine {
       const stopped = output.push(token, { hidden: ended, stoppable });
       if (stopped || ended) this.#finish(sequence, "stop", stopped);
       else if (sequence.prompt.length + sequence.output.length >= sequence.maxLength) this.#finish(sequence, "length", false);
+      else sequence.constraint?.accept(token.id);
     } catch (error) {
       this.#fail(sequence, new EngineFailure("The output of this request could not be decoded.", { cause: error }));
     }
+  }
+
+  /** Ends a sequence whose grammar is at its end or cannot go on. */
+  #judge(sequence: Sequence): void {
+    const { failure = null, allowed = null } = sequence.constraint ?? {};
+    if (failure) {
+      const options = { cause: failure.cause };
+      this.#fail(sequence, new EngineFailure("The output of this request could not be held to its grammar.", options));
+    } else if (allowed?.mustEnd) this.#finish(sequence, "stop", false);
   }
 
   #finish(sequence: Sequence, reason: FinishReason, stopped: boolean): void {
@@ -310,6 +357,9 @@ export class Engine {
 
   #drop(sequence: Sequence): void {
     sequence.finished = true;
+    sequence.constraint?.dispose();
+    this.#draws.drop(sequence);
+    this.#wake?.();
     this.#live.delete(sequence);
     if (this.#failure === null) this.#prefix?.leave(sequence);
     this.#scheduler.remove(sequence);

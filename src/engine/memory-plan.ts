@@ -1,5 +1,6 @@
+import { machineMemory } from "../config.ts";
 import { StartupError } from "../errors.ts";
-import type { LoadedModel } from "../models/load.ts";
+import { deviceMemory } from "../mlx/memory.ts";
 
 export interface MemoryPlan {
   /** For the cache tensors of all sequences together. */
@@ -8,8 +9,14 @@ export interface MemoryPlan {
   cacheBytes: number;
 }
 
-/** Shares what the weights leave of `limit` bytes: most for sequences, the rest for intermediate results. Throws `StartupError`. */
-export function planMemory(limit: number, { bytes }: Pick<LoadedModel, "bytes">): MemoryPlan {
+/** Bytes for everything: as asked for, else what the GPU recommends, else most of the machine's memory. MLX must be open. */
+export function memoryLimit({ memoryLimit, cpu = false }: { memoryLimit?: number; cpu?: boolean }): number {
+  const gpuMemory = cpu ? 0 : deviceMemory();
+  return memoryLimit ?? (gpuMemory > 0 ? gpuMemory : Math.floor(machineMemory() * 0.8));
+}
+
+/** Shares what weights of so many bytes leave of `limit`: most for sequences, the rest for intermediate results. Throws `StartupError`. */
+export function planMemory(limit: number, { bytes }: { bytes: number }): MemoryPlan {
   const free = limit - bytes;
   if (free <= 0) {
     const gigabytes = (n: number) => `${(n / 1e9).toFixed(2)} GB`;

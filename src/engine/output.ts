@@ -14,21 +14,18 @@ export class Output {
   #error: ServeError | null = null;
   #wake: (() => void) | null = null;
 
-  constructor(tokenizer: Tokenizer, stops: readonly string[]) {
-    this.#detokenizer = new Detokenizer(tokenizer);
+  /** `shownTokens`: special tokens that are part of the text, as they stand in the vocabulary. */
+  constructor(tokenizer: Tokenizer, stops: readonly string[], shownTokens: readonly string[] = []) {
+    const shownIds = new Set(shownTokens.flatMap((token) => tokenizer.tokenId(token) ?? []));
+    this.#detokenizer = new Detokenizer(tokenizer, { shownIds });
     this.#stops = new StopMatcher(stops);
   }
 
   /** Adds a token; true when its text completes a stop string. `hidden`: an end token, which shows no text. */
   push(token: GeneratedToken, { hidden, stoppable }: { hidden: boolean; stoppable: boolean }): boolean {
-    this.#tokens.push(token);
-    if (hidden) return this.#wakeReader(false);
-    const piece = this.#detokenizer.push(token.id);
-    if (!stoppable) {
-      this.#text += piece;
-      return this.#wakeReader(false);
-    }
-    const { text, stopped } = this.#stops.push(piece);
+    const piece = hidden ? "" : this.#detokenizer.push(token.id);
+    const { text, stopped } = stoppable && !hidden ? this.#stops.push(piece) : { text: piece, stopped: false };
+    this.#tokens.push({ ...token, text });
     this.#text += text;
     return this.#wakeReader(stopped);
   }

@@ -1,4 +1,9 @@
 /** What the engine takes and gives: the contract between the HTTP layer (or a library user) and the batch. */
+import type { CompiledGrammar, GrammarSpec } from "../grammar/contract.ts";
+import type { ModelSummary } from "../models/summary.ts";
+
+export type { CompiledGrammar, GrammarSpec, Tag, TagFormat } from "../grammar/contract.ts";
+export type { ModelSummary } from "../models/summary.ts";
 
 /** How one row draws its next token. All of it is applied per row inside the shared batch. */
 export interface SamplingParams {
@@ -38,8 +43,16 @@ export interface GenerationRequest {
   ignoreEos: boolean;
   /** No end token and no stop string is honoured before this many tokens. */
   minTokens: number;
+  /** Special tokens, as they stand in the vocabulary, that are part of the text; all others are left out of it. None by default. */
+  keepSpecialTokens?: readonly string[];
+  /** Runs only in what other requests leave. */
+  background?: boolean;
+  /** Only requests with the same salt share computed prefixes; none is a salt too. */
+  cacheSalt?: string;
   /** Null: none. Otherwise the chosen token's log-probability and those of this many top tokens (0..20). */
   logprobs: number | null;
+  /** What the output has to look like, from `InferenceServer.compileGrammar`; the choices of a request may share it. */
+  grammar?: CompiledGrammar | null;
 }
 
 export type FinishReason = "stop" | "length";
@@ -52,6 +65,8 @@ export interface TokenLogprob {
 
 export interface GeneratedToken {
   id: number;
+  /** What it added to the text that is certain; what no token has added comes after all of them. */
+  text?: string;
   /** Present when the request asked for logprobs. */
   logprob?: number;
   top?: TokenLogprob[];
@@ -73,6 +88,8 @@ export interface Generation extends AsyncIterable<GenerationChunk> {
   readonly promptTokenCount: number;
   /** Tokens sampled so far, the end token included. */
   readonly completionTokenCount: number;
+  /** Prompt tokens that were taken from the prefix cache. */
+  readonly cachedTokenCount: number;
   cancel(): void;
 }
 
@@ -104,8 +121,23 @@ export interface ModelInfo {
   vocabSize: number;
   /** Unix seconds. */
   created: number;
+  /** The text of all chat templates, which shows how the model writes calls and reasoning. */
+  chatTemplate?: string | null;
+  /** What it is made of and how much memory it takes. */
+  summary?: ModelSummary;
+  /** What it makes vectors of; null or absent: it makes none. */
+  embedding?: EmbeddingInfo | null;
+  /** False: it makes vectors only. */
+  generates?: boolean;
   /** From generation_config.json, or neutral values. */
   defaultSampling: Pick<SamplingParams, "temperature" | "topP" | "topK" | "minP" | "repetitionPenalty">;
+}
+
+export interface EmbeddingInfo {
+  /** Of a vector. */
+  dimensions: number;
+  /** Of a text. */
+  maxTokens: number;
 }
 
 export type ServerStatus = "loading" | "ok" | "stopping" | "failed";
@@ -135,10 +167,23 @@ export interface InferenceServer {
   renderChat(messages: readonly ChatMessage[], options?: ChatTemplateOptions): string;
   /** Token ids of a text; `addSpecialTokens` adds BOS and the like as the tokenizer says (rendered chats have their own).
    *  Long texts are taken in pieces, so that the event loop stays free. */
-  encode(text: string, options: { addSpecialTokens: boolean }): Promise<number[]>;
-  decode(ids: readonly number[]): string;
+  encode(text: string, options: { addSpecialTokens: boolean; truncateTo?: number }): Promise<number[]>;
+  /** Special tokens are left out unless told otherwise. */
+  decode(ids: readonly number[], options?: { skipSpecialTokens?: boolean }): string;
   /** The bytes that one token stands for (logprobs show them; a token may be part of a character). */
   tokenBytes(id: number): Uint8Array;
+  /**
+   * Makes a grammar that requests can be held to, away from the event loop; equal ones are kept. Throws `InvalidRequest`
+   * (without a param) for what cannot be understood, honoured or compiled in time.
+   */
+  compileGrammar(spec: GrammarSpec, signal?: AbortSignal): Promise<CompiledGrammar>;
+  /** Forgets all computed prefixes. Returns the bytes of memory given back. */
+  clearPrefixCache(): Promise<number>;
+  /**
+   * A vector for each text, given as token ids with the model's special tokens. Rejects with `InvalidRequest`, also when the model
+   * makes none, `Overloaded`, `Unavailable` or `EngineFailure`.
+   */
+  embed(texts: readonly (readonly number[])[], signal?: AbortSignal): Promise<Float32Array[]>;
   /** Throws `InvalidRequest`, `Overloaded` or `Unavailable` at once, before anything is computed. */
   submit(request: GenerationRequest, signal?: AbortSignal): Generation;
 }

@@ -2,7 +2,7 @@
  * Draws the next token of every row in one graph; each parameter is a vector over rows, and the costly parts run only for
  * the rows that ask. Filters as in mlx-lm: top-p, min-p and top-k on the untempered probabilities, temperature last.
  */
-import { floats, ints } from "../mlx/array.ts";
+import { dimension, floats, ints } from "../mlx/array.ts";
 import { DTYPES } from "../mlx/dtype.ts";
 import { argmax } from "../mlx/fast.ts";
 import { currentDevice, type MxArray } from "../mlx/ffi.ts";
@@ -17,6 +17,8 @@ export interface SamplerRow extends PenaltyRow {
   position: number;
   /** Null: no log-probabilities; otherwise how many alternatives. */
   logprobs: number | null;
+  /** Bits of the tokens that may be drawn, see `applyMask`; null: all. */
+  allowed: Int32Array | null;
 }
 
 export interface Sampled {
@@ -43,11 +45,19 @@ const COLDEST = 1e-5;
 export function sample(logits: MxArray, rows: readonly SamplerRow[], previous: MxArray | null, vocab: number): Sampled {
   const raw = mx.astype(logits, DTYPES.float32);
   const penalized = indicesOf(rows, hasPenalty);
-  const scores = replaceRows(raw, rows.length, penalized, (part) =>
+  const edited = replaceRows(raw, rows.length, penalized, (part) =>
     applyPenalties(
       part,
       penalized.map((i) => rows[i]!),
       previous,
+    ),
+  );
+  const masked = indicesOf(rows, ({ allowed }) => allowed !== null);
+  const scores = replaceRows(edited, rows.length, masked, (part) =>
+    applyMask(
+      part,
+      masked.map((i) => rows[i]!.allowed!),
+      vocab,
     ),
   );
   const random = indicesOf(rows, ({ sampling }) => sampling.temperature >= COLDEST && sampling.topK !== 1);
@@ -64,6 +74,25 @@ export function sample(logits: MxArray, rows: readonly SamplerRow[], previous: M
   if (asked.length === 0) return { tokens, logprobs: null };
   const most = Math.min(vocab, Math.max(...asked.map((i) => rows[i]!.logprobs!)));
   return { tokens, logprobs: logprobsOf(takeRows(raw, rows.length, asked), tokens, asked, most) };
+}
+
+/** scores float32 [n, vocab] with -infinity for the tokens whose bit, `id & 31` of word `id >> 5` of the row's mask, is not set. */
+export function applyMask(scores: MxArray, masks: readonly Int32Array[], vocab: number): MxArray {
+  const width = Math.ceil(vocab / 32);
+  const words = new Int32Array(masks.length * width);
+  masks.forEach((mask, row) => {
+    words.set(mask.subarray(0, width), row * width);
+  });
+  const allowed = ints(words, [masks.length, width]);
+  return currentDevice() === "cpu" ? mx.cpuMask(scores, allowed) : maskByGraph(scores, allowed, vocab);
+}
+
+/** The same as a graph of MLX's operations. */
+export function maskByGraph(scores: MxArray, allowed: MxArray, vocab: number): MxArray {
+  const [rows, width] = [dimension(allowed, 0), dimension(allowed, 1)];
+  const bits = mx.bitwiseAnd(mx.rightShift(mx.expandDims(allowed, 2), mx.arange(0, 32)), ints([1]));
+  const flat = mx.slice(mx.reshape(bits, [rows, width * 32]), [0, 0], [rows, vocab]);
+  return mx.where(mx.equal(flat, ints([1])), scores, floats([-Infinity]));
 }
 
 function indicesOf(rows: readonly SamplerRow[], wanted: (row: SamplerRow) => boolean): number[] {

@@ -26,6 +26,7 @@ export class Sequence implements Schedulable {
   readonly seed: number;
   readonly adapter: number;
   readonly prefixRoot: string;
+  readonly background: boolean;
   /** Prompt tokens that were not computed, but taken from the prefix cache. */
   cachedTokens = 0;
   readonly minTokens: number;
@@ -39,6 +40,8 @@ export class Sequence implements Schedulable {
   /** Its row among the tokens of the step that sampled it last. */
   pending = 0;
   finished = false;
+  /** False while what is known of its beginning is read from disk. */
+  ready = true;
   /** What holds its output to a grammar. */
   constraint: Constraint | null = null;
   held = false;
@@ -52,6 +55,7 @@ export class Sequence implements Schedulable {
     this.seed = request.sampling.seed ?? seed;
     this.adapter = adapter;
     this.prefixRoot = prefixRoot;
+    this.background = request.background ?? false;
     this.minTokens = request.minTokens;
     this.length = this.prompt.length;
     this.maxLength = Math.min(contextLength, this.length + (request.maxTokens ?? contextLength));

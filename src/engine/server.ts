@@ -1,27 +1,35 @@
 /** A loaded model with its engine: what the HTTP layer serves and what a library user holds. */
 import { basename, resolve } from "node:path";
-import { machineMemory } from "../config.ts";
-import { type EngineFailure, Unavailable } from "../errors.ts";
+import { type EngineFailure, InvalidRequest, Unavailable } from "../errors.ts";
 import { openMlx } from "../mlx/array.ts";
 import { locateNativeLibrary } from "../mlx/library.ts";
 import { activeMemory, cacheMemory, deviceMemory, peakMemory, setCacheLimit, setMemoryLimit } from "../mlx/memory.ts";
 import { type AdapterSource, checkAdapterNames } from "../models/adapter.ts";
 import { type Checkpoint, openCheckpoint } from "../models/checkpoint.ts";
 import { readGenerationConfig } from "../models/generation-config.ts";
-import { type LoadedModel, loadModel } from "../models/load.ts";
+import { identifyModel } from "../models/identity.ts";
+import { type LoadedModel, prepareModel, readModel } from "../models/load.ts";
+import type { LoadProgress } from "../models/parameter-list.ts";
+import { summarizeModel } from "../models/summary.ts";
+import { DiskStore } from "../prefix/disk-store.ts";
 import { ChatTemplate } from "../text/chat-template.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
+import { readTokenText } from "../text/tokenizer-config.ts";
 import { Engine } from "./engine.ts";
 import { completeRequest, type GenerateOptions } from "./generate.ts";
-import { planMemory } from "./memory-plan.ts";
+import { summaryFields } from "./inspect.ts";
+import { type MemoryPlan, memoryLimit, planMemory } from "./memory-plan.ts";
 import type {
   ChatMessage,
   ChatTemplateOptions,
+  CompiledGrammar,
   EngineStats,
   Generation,
   GenerationRequest,
+  GrammarSpec,
   InferenceServer,
   ModelInfo,
+  ModelSummary,
   ServerStatus,
 } from "./request.ts";
 
@@ -36,8 +44,19 @@ export interface ServerOptions {
   memoryLimit?: number;
   /** What the API calls the model; by default its path. */
   modelId?: string;
+  /** Bytes of computed prefixes that are kept for later requests, as far as running ones leave them; half of the cache memory by default, 0: none. */
+  prefixCacheMemory?: number;
+  /** Leaves out the sampling defaults of generation_config.json. */
+  ignoreGenerationConfig?: boolean;
+  /** Directory where computed prefixes are kept longer than in memory, and the most bytes there (20 GB by default). */
+  prefixCacheDirectory?: string;
+  prefixCacheDisk?: number;
   /** LoRA adapters, directories of mlx-lm's or PEFT's, that requests choose by name. */
   adapters?: readonly AdapterSource[];
+  /** Quantizes a dense model to so many bits while it is loaded. */
+  quantize?: 4 | 8 | null;
+  /** Told while the weights are read. */
+  onProgress?: LoadProgress;
   /** Computes on the CPU even where there is a GPU. */
   cpu?: boolean;
   /** Capacity in tokens of the smallest cache row; for tests. */
@@ -52,6 +71,16 @@ interface Loaded {
   engine: Engine;
   info: ModelInfo;
 }
+
+interface StartParts extends Pick<Loaded, "loaded" | "tokenizer" | "template"> {
+  checkpoint: Checkpoint;
+  summary: ModelSummary;
+  memory: MemoryPlan;
+  identity: string;
+  prefixStore: DiskStore | null;
+}
+
+const DEFAULT_PREFIX_DISK = 20e9;
 
 export class ContinuousBatchingServer implements InferenceServer {
   readonly #path: string;
@@ -69,7 +98,7 @@ export class ContinuousBatchingServer implements InferenceServer {
   /** Reads the model and starts the engine. Throws `StartupError`. */
   async load(): Promise<void> {
     if (this.#parts) return;
-    const { adapters = [] } = this.#options;
+    const { adapters = [], quantize = null, onProgress } = this.#options;
     checkAdapterNames(
       adapters.map(({ name }) => name),
       [this.#id, ...this.#aliases],
@@ -80,12 +109,21 @@ export class ContinuousBatchingServer implements InferenceServer {
     const tokenizer = loadTokenizer({
       tokenizerJson: checkpoint.tokenizerJson,
       tokenizerConfig: checkpoint.tokenizerConfig ?? {},
+      slowTokenizer: checkpoint.slowTokenizer,
     });
-    const template = new ChatTemplate(checkpoint.tokenizerConfig ?? {}, checkpoint.chatTemplate);
+    const template = new ChatTemplate(checkpoint.tokenizerConfig ?? {}, checkpoint.chatTemplates);
     if (template.problem) this.#log("warn", template.problem);
-    const loaded = await loadModel(checkpoint, { adapters });
+    const prepared = await prepareModel(checkpoint, { adapters, quantize });
+    const limit = memoryLimit(this.#options);
+    const memory = planMemory(limit, { bytes: prepared.weights.plannedBytes });
+    const summary = summarizeModel(prepared, memory.kvBytes);
+    setMemoryLimit(limit);
+    const loaded = await readModel(prepared, onProgress);
     try {
-      this.#start(checkpoint, loaded, tokenizer, template);
+      const paths = adapters.map(({ path }) => path);
+      const identity = await identifyModel(checkpoint, paths, [device, String(loaded.dtype), String(loaded.bytes)]);
+      const prefixStore = await this.#openPrefixStore();
+      this.#start({ checkpoint, loaded, tokenizer, template, identity, prefixStore, summary, memory });
     } catch (error) {
       loaded.free();
       throw error;
@@ -94,7 +132,7 @@ export class ContinuousBatchingServer implements InferenceServer {
     this.#log("info", `loaded ${this.model.id} in ${((performance.now() - begun) / 1000).toFixed(1)} s`, {
       device,
       architecture: loaded.architecture,
-      weights_mb: Math.round(loaded.bytes / 1e6),
+      ...summaryFields(summary),
     });
   }
 
@@ -130,17 +168,29 @@ export class ContinuousBatchingServer implements InferenceServer {
     return this.#running.template.render(messages, options);
   }
 
-  encode(text: string, options: { addSpecialTokens: boolean }): Promise<number[]> {
+  encode(text: string, options: { addSpecialTokens: boolean; truncateTo?: number }): Promise<number[]> {
     const { tokenizer, info } = this.#running;
     return tokenizer.encodeAsync(text, { ...options, maxTokens: info.contextLength });
   }
 
-  decode(ids: readonly number[]): string {
-    return this.#running.tokenizer.decode(ids, { skipSpecialTokens: true });
+  decode(ids: readonly number[], { skipSpecialTokens = true }: { skipSpecialTokens?: boolean } = {}): string {
+    return this.#running.tokenizer.decode(ids, { skipSpecialTokens });
   }
 
   tokenBytes(id: number): Uint8Array {
     return this.#running.tokenizer.tokenBytes(id);
+  }
+
+  async compileGrammar(spec: GrammarSpec): Promise<CompiledGrammar> {
+    throw new InvalidRequest(`Structured output (${spec.kind}) is not there yet.`);
+  }
+
+  async clearPrefixCache(): Promise<number> {
+    return this.#running.engine.clearPrefixCache();
+  }
+
+  async embed(): Promise<Float32Array[]> {
+    throw new InvalidRequest(`The model '${this.#id}' makes no embeddings.`, "model", "model_not_supported");
   }
 
   submit(request: GenerationRequest, signal?: AbortSignal): Generation {
@@ -178,14 +228,20 @@ export class ContinuousBatchingServer implements InferenceServer {
     return this.#parts;
   }
 
-  #start(checkpoint: Checkpoint, loaded: LoadedModel, tokenizer: Tokenizer, template: ChatTemplate): void {
+  async #openPrefixStore(): Promise<DiskStore | null> {
+    const { prefixCacheDirectory: directory, prefixCacheDisk: limitBytes = DEFAULT_PREFIX_DISK } = this.#options;
+    if (directory === undefined) return null;
+    const onRefusal = (error: unknown) =>
+      this.#log("warn", `${directory} takes no more computed prefixes: they are kept in memory only`, { error });
+    return DiskStore.open({ directory: resolve(directory), limitBytes, onRefusal });
+  }
+
+  #start({ checkpoint, loaded, tokenizer, template, identity, prefixStore, summary, memory }: StartParts): void {
     const { maxBatchSize = 64, maxQueue = 1024, cpu = false } = this.#options;
     const gpuMemory = cpu ? 0 : deviceMemory();
-    const limit = this.#options.memoryLimit ?? (gpuMemory > 0 ? gpuMemory : Math.floor(machineMemory() * 0.8));
-    const memory = planMemory(limit, loaded);
-    setMemoryLimit(limit);
     setCacheLimit(memory.cacheBytes);
-    const { eosTokenIds, sampling } = readGenerationConfig(checkpoint);
+    const { eosTokenIds, sampling } = readGenerationConfig(checkpoint, { neutral: this.#options.ignoreGenerationConfig });
+    const endToken = tokenizer.tokenId(readTokenText(checkpoint.tokenizerConfig?.eos_token) ?? "");
     const { contextLength, vocabSize } = loaded.model;
     const engine = new Engine(loaded, tokenizer, {
       maxBatchSize,
@@ -194,7 +250,12 @@ export class ContinuousBatchingServer implements InferenceServer {
       maxQueue,
       contextLength,
       kvBudgetBytes: memory.kvBytes,
-      eosTokenIds,
+      modelIdentity: identity,
+      prefixStore,
+      onWarning: (message, error) => this.#log("warn", message, { error }),
+      prefixCacheBytes: this.#options.prefixCacheMemory ?? Math.floor(memory.kvBytes / 2),
+      // Where no config names them, the tokenizer does, as in mlx-lm.
+      eosTokenIds: eosTokenIds.length === 0 && endToken !== undefined ? [endToken] : eosTokenIds,
       smallestSizeClass: this.#options.smallestSizeClass,
       onFailure: (error) => this.#fail(error),
     });
@@ -206,6 +267,8 @@ export class ContinuousBatchingServer implements InferenceServer {
       contextLength,
       vocabSize,
       created: Math.floor(Date.now() / 1000),
+      chatTemplate: template.source,
+      summary,
       defaultSampling: sampling,
     };
     this.#parts = { loaded, tokenizer, template, engine, info };

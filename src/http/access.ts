@@ -27,6 +27,13 @@ export function requestIdOf(request: Request): string {
   return given !== null && /^[\w.:@+/=-]{1,128}$/.test(given) ? given : `req_${crypto.randomUUID().replaceAll("-", "")}`;
 }
 
+const guarded = /^\/(v1\/|(tokenize|detokenize|apply-template)\/?$)/;
+
+/** Whether a path uses the model, which takes a key where keys are configured. */
+export function isGuarded(path: string): boolean {
+  return guarded.test(path);
+}
+
 /** Throws `Unauthorized` unless the request carries one of the keys; with no keys configured everybody may pass. */
 export function createKeyCheck(keys: readonly string[]): (request: Request) => void {
   const digests = keys.map(digest);

@@ -1,16 +1,22 @@
 import { type AnyElysia, Elysia } from "elysia";
 import type { InferenceServer } from "../engine/request.ts";
 import { InvalidRequest, NotFound, ServeError } from "../errors.ts";
-import { answerPreflight, corsHeaders, createKeyCheck, requestIdOf } from "./access.ts";
+import { answerPreflight, corsHeaders, createKeyCheck, isGuarded, requestIdOf } from "./access.ts";
+import { batchRoutes } from "./batches/index.ts";
+import { cacheRoutes } from "./cache/index.ts";
 import { chatRoutes } from "./chat/index.ts";
 import { completionRoutes } from "./completions/index.ts";
-import { type AppOptions, createContext } from "./context.ts";
+import { type AppOptions, createContext, isBackground } from "./context.ts";
+import { embeddingRoutes } from "./embeddings/index.ts";
 import { describeError, type ErrorReply, isExpected, toErrorReply, toMethodReply } from "./errors.ts";
+import { fileRoutes } from "./files/index.ts";
 import { healthRoutes } from "./health/index.ts";
 import { modelRoutes } from "./models/index.ts";
 import { openapiRoutes } from "./openapi.ts";
 import { lengthenHost } from "./short-host.ts";
+import { Storage } from "./storage.ts";
 import { swaggerRoutes } from "./swagger.ts";
+import { tokenizeRoutes } from "./tokenize/index.ts";
 
 export type { AppOptions, LogLine } from "./context.ts";
 export type App = ReturnType<typeof createApp>;
@@ -19,6 +25,7 @@ export type App = ReturnType<typeof createApp>;
 export function createApp(server: InferenceServer, options: AppOptions = {}) {
   const context = createContext(server, options);
   const { log } = context.options;
+  const storage = options.storage ?? Storage.open(null);
   const checkKey = createKeyCheck(context.options.apiKeys);
   // The app itself, for handlers that look at its routes; untyped, or its type would depend on itself.
   let self: AnyElysia = new Elysia();
@@ -29,7 +36,7 @@ export function createApp(server: InferenceServer, options: AppOptions = {}) {
       Object.assign(set.headers, corsHeaders);
       set.headers["x-request-id"] = requestIdOf(request);
       if (request.method === "OPTIONS") return answerPreflight(request);
-      if (pathOf(request).startsWith("/v1/")) checkKey(request);
+      if (isGuarded(pathOf(request)) && !isBackground(request)) checkKey(request);
       return undefined;
     })
     .onError(({ error, code, request, set }) => {
@@ -51,12 +58,22 @@ export function createApp(server: InferenceServer, options: AppOptions = {}) {
     })
     .use(chatRoutes(context))
     .use(completionRoutes(context))
+    .use(embeddingRoutes(context))
+    .use(tokenizeRoutes(context))
     .use(modelRoutes(context))
+    .use(cacheRoutes(context))
+    .use(fileRoutes(context, storage.files))
+    .use(batchRoutes(context, { files: storage.files, batches: storage.batches, wake: () => storage.wake() }))
     .use(healthRoutes(context))
     .use(openapiRoutes(context, () => self))
     .use(swaggerRoutes());
 
   self = app;
+  storage.begin(
+    async (request) => app.handle(request),
+    () => server.status === "ok",
+    log,
+  );
   return app;
 }
 

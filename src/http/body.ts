@@ -18,7 +18,8 @@ export async function readJsonObject(request: Request, maxBytes: number): Promis
   return value as Record<string, unknown>;
 }
 
-async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
+/** The whole body, of at most `maxBytes`. */
+export async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
   const tooLarge = () => new PayloadTooLarge(`The request body is larger than the limit of ${maxBytes} bytes.`);
   const declared = request.headers.get("content-length");
   if (declared !== null && Number(declared) > maxBytes) throw tooLarge();

@@ -1,6 +1,7 @@
 import { requireParsers } from "../chat/registry.ts";
 import type { InferenceServer } from "../engine/request.ts";
 import { digestKey } from "./access.ts";
+import type { Storage } from "./storage.ts";
 
 export type LogLine = { level: "debug" | "info" | "warn" | "error"; message: string; [key: string]: unknown };
 
@@ -16,6 +17,8 @@ export interface AppOptions {
   /** How calls and reasoning are found in outputs, one of `parserNames` or `none`; null, the default: as the chat template shows. */
   toolParser?: string | null;
   reasoningParser?: string | null;
+  /** Where files and batches are kept; in memory unless told. */
+  storage?: Storage;
   /** Shown in `system_fingerprint` and in the API description. */
   version?: string;
   log?: (line: LogLine) => void;
@@ -26,7 +29,7 @@ export interface AppOptions {
 /** What every route gets. */
 export interface HttpContext {
   readonly server: InferenceServer;
-  readonly options: Readonly<Required<AppOptions>>;
+  readonly options: Readonly<Required<Omit<AppOptions, "storage">>>;
   readonly fingerprint: string;
   /** Who asks, as far as computed prefixes are not shared: empty, or a digest of the API key. */
   readonly caller: string;
@@ -58,18 +61,27 @@ export function createContext(server: InferenceServer, options: AppOptions): Htt
   };
 }
 
-/** Requests that the server makes of itself. */
-const backgroundRequests = new WeakSet<Request>();
+/** Requests that the server makes of itself, with whom it makes them for. */
+const backgroundRequests = new WeakMap<Request, string>();
 
-export function markBackground(request: Request): Request {
-  backgroundRequests.add(request);
+/** `caller`: as in `HttpContext`. Such a request needs no API key. */
+export function markBackground(request: Request, caller: string): Request {
+  backgroundRequests.set(request, caller);
   return request;
+}
+
+export function isBackground(request: Request): boolean {
+  return backgroundRequests.has(request);
+}
+
+/** Whose files, batches and stored responses a request may see: empty without API keys, else a digest of its own. */
+export function ownerOf({ options }: HttpContext, request: Request): string {
+  return backgroundRequests.get(request) ?? (options.apiKeys.length === 0 ? "" : digestKey(request));
 }
 
 /** The context for one request: with API keys, each key has prefixes of its own unless they are shared. */
 export function forCaller(context: HttpContext, request: Request): HttpContext {
-  const { apiKeys, sharePrefixCache } = context.options;
   const background = backgroundRequests.has(request);
-  const caller = apiKeys.length === 0 || sharePrefixCache ? "" : digestKey(request);
+  const caller = context.options.sharePrefixCache ? "" : ownerOf(context, request);
   return background || caller !== "" ? { ...context, caller, background } : context;
 }

@@ -34,4 +34,33 @@ export const requestExamples: Readonly<Record<string, Record<string, { summary: 
       value: { prompt: ["The sun", "The moon"], n: 2, max_tokens: 16, seed: 1 },
     },
   },
+  createEmbedding: {
+    texts: {
+      summary: "Two texts",
+      value: { input: ["What is the capital of France?", "Paris is the capital of France."] },
+    },
+    base64: {
+      summary: "One text, as bytes",
+      value: { input: "The sun", encoding_format: "base64" },
+    },
+  },
+  tokenize: {
+    text: {
+      summary: "A text, with what each token stands for",
+      value: { content: "What is the capital of France?", with_pieces: true },
+    },
+    chat: { summary: "A conversation", value: { messages: [{ role: "user", content: "What is the capital of France?" }] } },
+  },
+  detokenize: { ids: { summary: "Some ids", value: { tokens: [84, 104, 101] } } },
+  applyTemplate: {
+    chat: {
+      summary: "A conversation",
+      value: {
+        messages: [
+          { role: "system", content: "You are a helpful assistant." },
+          { role: "user", content: "What is the capital of France?" },
+        ],
+      },
+    },
+  },
 };

@@ -1,14 +1,24 @@
 import { nullToOpenApi, toOpenAPISchema } from "@elysiajs/openapi/openapi";
 import { type ConversionConfig, toJsonSchema, toJsonSchemaDefs } from "@valibot/to-json-schema";
 import { type AnyElysia, Elysia } from "elysia";
+import { isGuarded } from "./access.ts";
 import { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest, ChatLogprobs, Message } from "./chat/model.ts";
 import { Completion, CompletionChunk, CompletionLogprobs, CompletionRequest } from "./completions/model.ts";
 import type { HttpContext } from "./context.ts";
+import { EmbeddingList, EmbeddingRequest } from "./embeddings/model.ts";
 import { requestExamples } from "./examples.ts";
 import { ErrorBody, Usage } from "./fields.ts";
 import { Health } from "./health/model.ts";
 import { Model, ModelList } from "./models/model.ts";
 import { sourceOf, vendor } from "./schema.ts";
+import {
+  ApplyTemplateRequest,
+  ApplyTemplateResponse,
+  DetokenizeRequest,
+  DetokenizeResponse,
+  TokenizeRequest,
+  TokenizeResponse,
+} from "./tokenize/model.ts";
 
 const openapi = "3.1.1";
 
@@ -23,6 +33,14 @@ const definitions = {
   Completion,
   CompletionChunk,
   CompletionLogprobs,
+  EmbeddingRequest,
+  EmbeddingList,
+  TokenizeRequest,
+  TokenizeResponse,
+  DetokenizeRequest,
+  DetokenizeResponse,
+  ApplyTemplateRequest,
+  ApplyTemplateResponse,
   Model,
   ModelList,
   Health,
@@ -71,7 +89,7 @@ export function describeApi(app: AnyElysia, version: string) {
   // The generator has no say on documents of 3.1 beyond schemas, so paths are taken from it and completed here.
   const { paths } = toOpenAPISchema(app, {}, undefined, { [vendor]: toSchema }, openapi);
   for (const [path, methods] of Object.entries(paths)) {
-    for (const operation of Object.values(methods ?? {}) as Operation[]) completeOperation(operation, path.startsWith("/v1/"));
+    for (const operation of Object.values(methods ?? {}) as Operation[]) completeOperation(operation, isGuarded(path));
   }
   return {
     openapi,
@@ -85,6 +103,9 @@ export function describeApi(app: AnyElysia, version: string) {
     tags: [
       { name: "Chat", description: "Conversations." },
       { name: "Completions", description: "Plain text." },
+      { name: "Batches", description: "Files of requests that are worked off behind all others." },
+      { name: "Embeddings", description: "Vectors of texts." },
+      { name: "Tokens", description: "Texts and token ids, and what the chat template makes of a conversation." },
       { name: "Models", description: "What is served." },
       { name: "Health", description: "How the server does." },
     ],

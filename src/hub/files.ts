@@ -22,6 +22,9 @@ const smallNames = new Set([
 ]);
 /** Modules of an embedding model: `1_Pooling/config.json`, `2_Dense/model.safetensors`. */
 const modulePattern = /^\d+_\w+\/(config\.json|model\.safetensors)$/;
+const templatePattern = /^additional_chat_templates\/[\w.-]+\.jinja$/;
+/** What older models have in place of tokenizer.json. */
+const slowTokenizerNames = new Set(["vocab.json", "merges.txt", "vocab.txt"]);
 const adapterPattern = /^adapters?(_model)?\.safetensors$/;
 /** The names that the loader knows, by preference. */
 const weightPatterns = [/^model[\w.-]*\.safetensors$/, /^weights?[\w.-]*\.safetensors$/];
@@ -29,7 +32,11 @@ const plainPattern = /^[\w-][\w.-]*\.safetensors$/;
 
 /** Everything but the weights. */
 export function chooseSmallFiles(names: readonly string[]): string[] {
-  return names.filter((name) => smallNames.has(name) || modulePattern.test(name) || adapterPattern.test(name));
+  const patterns = [modulePattern, templatePattern, adapterPattern];
+  const isSlow = !names.includes("tokenizer.json");
+  return names.filter(
+    (name) => smallNames.has(name) || (isSlow && slowTokenizerNames.has(name)) || patterns.some((pattern) => pattern.test(name)),
+  );
 }
 
 /**

@@ -21,11 +21,19 @@ export interface Terminal {
   write(text: string): unknown;
 }
 
+export interface ProgressOptions {
+  /** What goes on; `downloading` unless told. */
+  verb?: string;
+  /** Nothing is shown of what is over sooner. */
+  quietMs?: number;
+}
+
 /** A bar that is redrawn in one line of a terminal; elsewhere one log line at every tenth. */
 export function createProgress(
   terminal: Terminal,
   log: Log,
   now: () => number = performance.now.bind(performance),
+  { verb = "downloading", quietMs = 0 }: ProgressOptions = {},
 ): ProgressReport {
   let label = "";
   let total = 0;
@@ -41,7 +49,9 @@ export function createProgress(
     return `${formatBytes(done)} of ${formatBytes(total)}, ${formatBytes(Math.round(speed))}/s, ${rest} left`;
   };
   const share = () => (total > 0 ? Math.min(1, done / total) : 1);
+  const isQuiet = () => now() - startedAt < quietMs;
   const draw = () => {
+    if (isQuiet()) return;
     drawnAt = now();
     const percent = `${Math.floor(share() * 100)}%`.padStart(4);
     const width = Math.max(0, Math.min(30, (terminal.columns ?? 80) - label.length - facts().length - 12));
@@ -54,10 +64,10 @@ export function createProgress(
     begin(newLabel, newTotal, newPresent) {
       [label, total, present, done, startedAt] = [newLabel, newTotal, newPresent, newPresent, now()];
       tenth = Math.floor(share() * 10);
+      drawnAt = 0;
       if (!terminal.isTTY) {
-        log.info(
-          `downloading ${label}: ${formatBytes(total)}${present > 0 ? `, ${formatBytes(present)} of it already here` : ""}`,
-        );
+        if (isQuiet()) return;
+        log.info(`${verb} ${label}: ${formatBytes(total)}${present > 0 ? `, ${formatBytes(present)} of it already here` : ""}`);
       } else draw();
     },
     advance(bytes) {
@@ -68,7 +78,7 @@ export function createProgress(
         return;
       }
       const reached = Math.floor(share() * 10);
-      if (reached > tenth) log.info(`downloading ${label}: ${reached * 10}%, ${facts()}`);
+      if (reached > tenth && !isQuiet()) log.info(`${verb} ${label}: ${reached * 10}%, ${facts()}`);
       tenth = reached;
     },
     note(message) {
@@ -76,7 +86,7 @@ export function createProgress(
       log.info(message);
     },
     end() {
-      if (terminal.isTTY && label !== "") {
+      if (terminal.isTTY && label !== "" && (drawnAt > 0 || !isQuiet())) {
         draw();
         terminal.write("\n");
       }

@@ -6,10 +6,7 @@ import type { MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
 import type { DeltaGates } from "./cache.ts";
 import { chunkOf, decaysOf, intoChunks, invertUnitLower, joinChunks, outOfChunks, swapLast, triangle } from "./chunks.ts";
-import { type Part, type Scan, takePart } from "./graph-recurrence.ts";
-
-/** log(1 + e^x) */
-export const softplus = (x: MxArray): MxArray => mx.logaddexp(x, mx.zeros([1], DTYPES.float32));
+import { type Part, type Scan, softplus, takePart } from "./scan.ts";
 
 const NORM_EPS = 1e-6;
 

@@ -7,17 +7,7 @@ import type { Recurrence } from "./cache.ts";
 import { deltaScan } from "./graph-delta.ts";
 import { stateSpaceScan } from "./graph-state-space.ts";
 import type { ClassGroup, Layout } from "./layout.ts";
-import type { StateOf } from "./recurrence.ts";
-
-/** Rows of equally many tokens, which lie one row after the other from `from` on in the flat batch. */
-export interface Part {
-  from: number;
-  rows: number;
-  tokens: number;
-}
-
-/** Takes a part from its states [rows, ...] to the next ones; y [rows * tokens, ...]. */
-export type Scan = (part: Part, states: MxArray) => { y: MxArray; states: MxArray };
+import { type Part, type Scan, type StateOf, takePart } from "./scan.ts";
 
 interface GroupIndex {
   sizeClass: number;
@@ -79,13 +69,6 @@ function scanGroup({ rows, old, parts }: GroupIndex, tensor: ReturnType<StateOf>
         );
   tensor.update((owned) => mx.scatterRows(owned, rows, next));
   return results.map(({ y }) => y);
-}
-
-/** x [T, ...] of a part as [rows, tokens, ...]. */
-export function takePart(x: MxArray, { from, rows, tokens }: Part): MxArray {
-  const [all = 0, ...rest] = shapeOf(x);
-  const own = rows * tokens === all ? x : mx.slice(x, [from, ...rest.map(() => 0)], [from + rows * tokens, ...rest]);
-  return mx.reshape(own, [rows, tokens, ...rest]);
 }
 
 function convolutionScan(x: MxArray, weight: MxArray, { bias, silu }: Parameters<Recurrence["convolve"]>[3]): Scan {

@@ -5,8 +5,7 @@ import type { MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
 import type { StateSpaceSteps } from "./cache.ts";
 import { chunkOf, decaysOf, intoChunks, joinChunks, outOfChunks, swapLast } from "./chunks.ts";
-import { softplus } from "./graph-delta.ts";
-import { type Scan, takePart } from "./graph-recurrence.ts";
+import { type Scan, softplus, takePart } from "./scan.ts";
 
 interface Inputs {
   /** Inputs times their step, [rows, tokens, H, P]. */

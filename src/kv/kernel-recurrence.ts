@@ -3,7 +3,7 @@ import * as mx from "../mlx/ops.ts";
 import type { Recurrence } from "./cache.ts";
 import { stretchesOf } from "./kernel-attention.ts";
 import type { Layout } from "./layout.ts";
-import type { StateOf } from "./recurrence.ts";
+import type { StateOf } from "./scan.ts";
 
 export function openKernelRecurrence(layout: Layout, state: StateOf): Recurrence {
   const plan = stretchesOf(layout);

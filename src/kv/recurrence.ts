@@ -1,12 +1,9 @@
 /** Scans of recurrent layers over the state tensors. */
 import type { Recurrence } from "./cache.ts";
 import { openGraphRecurrence } from "./graph-recurrence.ts";
-import type { InPlaceTensor } from "./in-place-tensor.ts";
 import { openKernelRecurrence } from "./kernel-recurrence.ts";
 import type { Layout } from "./layout.ts";
-
-/** The tensor of a state in a size class, float32 [rows, ...shape]. */
-export type StateOf = (sizeClass: number, cache: number) => InPlaceTensor;
+import type { StateOf } from "./scan.ts";
 
 /** `kernels`: by our CPU primitives; otherwise as a graph of MLX's operations. */
 export function openRecurrence(layout: Layout, state: StateOf, kernels: boolean): Recurrence {

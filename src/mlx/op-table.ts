@@ -24,19 +24,27 @@ export const OPS = {
   subtract: binary("subtract", "a - b"),
   multiply: binary("multiply", "a * b"),
   divide: binary("divide", "a / b"),
+  floor_divide: binary("floor_divide", "The largest integer not above a / b"),
   maximum: binary("maximum", "Larger of a and b"),
   minimum: binary("minimum", "Smaller of a and b"),
   power: binary("power", "a ** b"),
   negative: unary("negative", "-a"),
   exp: unary("exp", "e ** a"),
+  expm1: unary("expm1", "e ** a - 1, exact near 0"),
   log: unary("log", "Natural logarithm"),
+  logaddexp: binary("logaddexp", "log(e ** a + e ** b)"),
   sqrt: unary("sqrt", "Square root"),
   square: unary("square", "a * a"),
   tanh: unary("tanh", "Hyperbolic tangent"),
+  erf: unary("erf", "Error function"),
   sigmoid: unary("sigmoid", "1 / (1 + e ** -a)"),
   cos: unary("cos", "Cosine"),
   sin: unary("sin", "Sine"),
   floor: unary("floor", "Largest integer not above a"),
+
+  bitwise_and: binary("bitwise_and", "a & b, of integers"),
+  left_shift: binary("left_shift", "a << b"),
+  right_shift: binary("right_shift", "a >> b"),
 
   // Comparison and choice.
   equal: binary("equal", "a == b"),
@@ -75,6 +83,7 @@ export const OPS = {
     doc: "a with a[start:stop] replaced; in place when a has no other holder (see renew)",
   },
   contiguous: { args: { a: "array" }, cpp: "mx::contiguous(a, false, S)", doc: "Row-major without gaps" },
+  view: { args: { a: "array", dtype: "dtype" }, cpp: "mx::view(a, dtype, S)", doc: "The same bytes as elements of another type" },
   astype: { args: { a: "array", dtype: "dtype" }, cpp: "mx::astype(a, dtype, S)", doc: "Converts the element type" },
   zeros: { args: { shape: "ints", dtype: "dtype" }, cpp: "mx::zeros(shape_of(shape), dtype, S)", doc: "All zero" },
   full: {
@@ -147,12 +156,37 @@ export const OPS = {
   },
 
   // Linear algebra.
+  conv1d: {
+    args: { x: "array", weight: "array", groups: "int" },
+    cpp: "mx::conv1d(x, weight, 1, 0, 1, groups, S)",
+    doc: "x [B, T, C] with weight [C, K, C / groups], without padding",
+  },
   matmul: binary("matmul", "Matrix product over the last two axes"),
   addmm: { args: { c: "array", a: "array", b: "array" }, cpp: "mx::addmm(c, a, b, 1.0f, 1.0f, S)", doc: "c + a @ b" },
   gather_mm: {
     args: { a: "array", b: "array", matrices: "array" },
     cpp: "mx::gather_mm(a, b, std::nullopt, matrices, false, S)",
     doc: "a [T, M, K] times, for each t, b[matrices[t]] of b [N, K, L]",
+  },
+  expert_mm: {
+    args: { x: "array", w: "array", experts: "array", sorted: "bool" },
+    cpp: "mx::gather_mm(x, w, std::nullopt, experts, sorted, S)",
+    doc: "x [R, 1, K] times, for each row, w[experts[r]] of w [N, K, L]; sorted: the experts ascend",
+  },
+  expert_qmm: {
+    args: {
+      x: "array",
+      w: "array",
+      scales: "array",
+      biases: "array?",
+      experts: "array",
+      groupSize: "int",
+      bits: "int",
+      mode: "mode",
+      sorted: "bool",
+    },
+    cpp: "mx::gather_qmm(x, w, scales, biases, std::nullopt, experts, true, groupSize, bits, mode, std::nullopt, sorted, S)",
+    doc: "The same with quantized weights [N, L, ...], transposed",
   },
   quantized_matmul: {
     args: {
@@ -167,6 +201,21 @@ export const OPS = {
     },
     cpp: "mx::quantized_matmul(x, w, scales, biases, transpose, groupSize, bits, mode, S)",
     doc: "x @ dequantized(w), transposed by default as linear layers store it",
+  },
+  quantize: {
+    args: { w: "array", groupSize: "int", bits: "int" },
+    cpp: 'mx::quantize(w, groupSize, bits, "affine", std::nullopt, S)[0]',
+    doc: "Affine-quantized rows, uint32; output(…, 1) are their scales, output(…, 2) their offsets",
+  },
+  output: {
+    args: { a: "array", index: "int" },
+    cpp: "a.outputs().at(index)",
+    doc: "Another output of the operation that a is an output of; only as long as that is not computed",
+  },
+  from_fp8: {
+    args: { a: "array", dtype: "dtype" },
+    cpp: "mx::from_fp8(a, dtype, S)",
+    doc: "Numbers of bytes that are E4M3 floats",
   },
   dequantize: {
     args: { w: "array", scales: "array", biases: "array?", groupSize: "int", bits: "int", mode: "mode", dtype: "dtype" },
@@ -196,6 +245,12 @@ export const OPS = {
     doc: "softmax(q k^T scale + mask) v; q [B, H, Tq, D], k and v [B, Hkv, Tk, D]; causal aligns the ends",
   },
 
+  fused_gated_delta: {
+    args: { q: "array", k: "array", v: "array", g: "array", beta: "array", state: "array" },
+    cpp: "fused_gated_delta(q, k, v, g, beta, state, S)",
+    doc: "MLX's gated delta rule: y and the new state, one after the other in each row [B, n]; [0] where MLX has no kernel for the sizes",
+  },
+
   // Our own for the CPU: see native/cpu-primitives.h.
   cpu_pack: {
     args: { weight: "array" },
@@ -222,6 +277,11 @@ export const OPS = {
     cpp: "cpu_quantized_pack(weight, scales, biases, k, group, bits, S)",
     doc: "An affine-quantized matrix [n, k] in the layout that cpuQuantizedLinear reads",
   },
+  cpu_float_pack: {
+    args: { weight: "array", scales: "array", k: "int", group: "int" },
+    cpp: "cpu_float_pack(weight, scales, k, group, S)",
+    doc: "The same for mxfp4 (groups of 32) and nvfp4 (of 16); such a matrix has 4 bits for whoever reads it",
+  },
   cpu_quantized_linear: {
     args: { x: "array", packed: "array", bias: "array?", n: "int", group: "int", bits: "int" },
     cpp: "cpu_quantized_linear(x, packed, bias, n, group, bits, S)",
@@ -247,6 +307,17 @@ export const OPS = {
     cpp: "cpu_geglu(gate, up, S)",
     doc: "gelu(gate) * up, with gelu's tanh approximation",
   },
+  cpu_gelu: { args: { x: "array" }, cpp: "cpu_gelu(x, S)", doc: "x (1 + erf(x / sqrt(2))) / 2" },
+  cpu_attend_texts: {
+    args: { q: "array", k: "array", v: "array", lengths: "ints", causal: "bool", scale: "float" },
+    cpp: "cpu_attend_texts(q, k, v, lengths, causal, scale, S)",
+    doc: "Attention within each text of a flat batch, without a cache; q [T, H, D], k and v [T, Hkv, D], gives [T, H * D]",
+  },
+  cpu_clipped_swiglu: {
+    args: { gate: "array", up: "array" },
+    cpp: "cpu_clipped_swiglu(gate, up, S)",
+    doc: "(up + 1) gate sigmoid(1.702 gate), gate held at 7 from above and up at both sides",
+  },
   cpu_swiglu: { args: { gate: "array", up: "array" }, cpp: "cpu_swiglu(gate, up, S)", doc: "silu(gate) * up" },
   cpu_rope_table: {
     args: { positions: "array", freqs: "array", scale: "float" },
@@ -259,10 +330,45 @@ export const OPS = {
     doc: "x [T, H, D] rotated by the table's angles",
   },
   cpu_argmax: { args: { x: "array" }, cpp: "cpu_argmax(x, S)", doc: "uint32 index of the first maximum of each row of [n, m]" },
+  cpu_top_k: {
+    args: { x: "array", k: "int" },
+    cpp: "cpu_top_k(x, k, S)",
+    doc: "uint32 indices of the k largest of each row of [n, m], the largest first",
+  },
+  cpu_expert_plan: {
+    args: { chosen: "array", experts: "int" },
+    cpp: "cpu_expert_plan(chosen, experts, S)",
+    doc: "How rows are put in the order of the experts that uint32 [T, k] chooses for each token: see native/cpu-experts.h",
+  },
+  cpu_expert_spread: {
+    args: { x: "array", plan: "array", experts: "int" },
+    cpp: "cpu_expert_spread(x, plan, experts, S)",
+    doc: "The rows of x [T, n] in the plan's order, [T k, n]",
+  },
+  cpu_expert_combine: {
+    args: { y: "array", plan: "array", weights: "array", experts: "int" },
+    cpp: "cpu_expert_combine(y, plan, weights, experts, S)",
+    doc: "Rows y [T k, n] in the plan's order to the sums of each token's, with weights [T, k]",
+  },
+  cpu_expert_linear: {
+    args: { x: "array", packed: "array", bias: "array?", plan: "array?", experts: "int", n: "int" },
+    cpp: "cpu_expert_linear(x, packed, bias, plan, experts, n, S)",
+    doc: "Rows x [R, k] in the plan's order (without one: as many for each expert), each times its expert's packed matrix of n rows, plus bias [experts, n]",
+  },
+  cpu_expert_quantized_linear: {
+    args: { x: "array", packed: "array", bias: "array?", plan: "array?", experts: "int", n: "int", group: "int", bits: "int" },
+    cpp: "cpu_expert_quantized_linear(x, packed, bias, plan, experts, n, group, bits, S)",
+    doc: "The same with packed quantized matrices",
+  },
   cpu_sample: {
     args: { scores: "array", params: "array" },
     cpp: "cpu_sample(scores, params, S)",
     doc: "uint32 [n] drawn from scores [n, m]; params [n, 5]: temperature, top_p, top_k, min_p, uniform number",
+  },
+  cpu_mask: {
+    args: { scores: "array", allowed: "array" },
+    cpp: "cpu_mask(scores, allowed, S)",
+    doc: "scores [n, m] where bit i % 32 of word i / 32 of a row of allowed (int32) is set, elsewhere -infinity",
   },
   cpu_attend: {
     args: {
@@ -280,6 +386,60 @@ export const OPS = {
     },
     cpp: "cpu_attend(q, k, v, sinks, caches, plan, {value_dim, window, chunk, scale, softcap}, S)",
     doc: "Writes k and v to the caches and attends; plan: [class, row, start, count, offset] for each stretch of a sequence",
+  },
+  cpu_export_tokens: {
+    args: { caches: "arrays", row: "int", start: "int", count: "int" },
+    cpp: "cpu_export_tokens(caches, row, start, count, S)",
+    doc: "Tokens of a row in all tensors [R, H, slots, D]: [count, sum of H D]",
+  },
+  cpu_import_tokens: {
+    args: { caches: "arrays", blocks: "arrays", row: "int", start: "int" },
+    cpp: "cpu_import_tokens(caches, blocks, row, start, S)",
+    doc: "Writes exported blocks into a row, in place; to be computed before anything reads the row",
+  },
+  cpu_export_state: {
+    args: { states: "arrays", row: "int" },
+    cpp: "cpu_export_state(states, row, S)",
+    doc: "One row of all tensors [R, ...], flat",
+  },
+  cpu_import_state: {
+    args: { states: "arrays", state: "array", row: "int" },
+    cpp: "cpu_import_state(states, state, row, S)",
+    doc: "Writes an exported state into a row, in place; to be computed before anything reads the row",
+  },
+  cpu_convolve: {
+    args: { x: "array", weight: "array", bias: "array?", states: "arrays", plan: "ints", silu: "bool" },
+    cpp: "cpu_convolve(x, weight, bias, states, plan, silu, S)",
+    doc: "Causal depthwise convolution, then silu if asked; updates the states. x [T, C], weight [K, C], states [R, K - 1, C]",
+  },
+  cpu_gated_delta: {
+    args: {
+      x: "array",
+      a: "array",
+      b: "array",
+      decay: "array",
+      bias: "array",
+      states: "arrays",
+      plan: "ints",
+      keyHeads: "int",
+    },
+    cpp: "cpu_gated_delta(x, a, b, decay, bias, states, plan, keyHeads, S)",
+    doc: "Gated delta rule; updates the states [R, Hv, Dv, Dk]. x [T, 2 Hk Dk + Hv Dv], a and b [T, Hv]",
+  },
+  cpu_state_space: {
+    args: {
+      x: "array",
+      dt: "array",
+      bias: "array",
+      decay: "array",
+      skip: "array",
+      states: "arrays",
+      plan: "ints",
+      low: "float",
+      high: "float",
+    },
+    cpp: "cpu_state_space(x, dt, bias, decay, skip, states, plan, low, high, S)",
+    doc: "Mamba-2's scan; updates the states [R, H, P, N]. x [T, H P + 2 G N], dt [T, H]",
   },
 } as const satisfies Record<string, Op>;
 

@@ -22,6 +22,11 @@ export function divide(a: MxArray, b: MxArray): MxArray {
   return checked(ffi.op_divide(a, b));
 }
 
+/** The largest integer not above a / b. */
+export function floorDivide(a: MxArray, b: MxArray): MxArray {
+  return checked(ffi.op_floor_divide(a, b));
+}
+
 /** Larger of a and b. */
 export function maximum(a: MxArray, b: MxArray): MxArray {
   return checked(ffi.op_maximum(a, b));
@@ -47,9 +52,19 @@ export function exp(a: MxArray): MxArray {
   return checked(ffi.op_exp(a));
 }
 
+/** e ** a - 1, exact near 0. */
+export function expm1(a: MxArray): MxArray {
+  return checked(ffi.op_expm1(a));
+}
+
 /** Natural logarithm. */
 export function log(a: MxArray): MxArray {
   return checked(ffi.op_log(a));
+}
+
+/** log(e ** a + e ** b). */
+export function logaddexp(a: MxArray, b: MxArray): MxArray {
+  return checked(ffi.op_logaddexp(a, b));
 }
 
 /** Square root. */
@@ -65,6 +80,11 @@ export function square(a: MxArray): MxArray {
 /** Hyperbolic tangent. */
 export function tanh(a: MxArray): MxArray {
   return checked(ffi.op_tanh(a));
+}
+
+/** Error function. */
+export function erf(a: MxArray): MxArray {
+  return checked(ffi.op_erf(a));
 }
 
 /** 1 / (1 + e ** -a). */
@@ -85,6 +105,21 @@ export function sin(a: MxArray): MxArray {
 /** Largest integer not above a. */
 export function floor(a: MxArray): MxArray {
   return checked(ffi.op_floor(a));
+}
+
+/** a & b, of integers. */
+export function bitwiseAnd(a: MxArray, b: MxArray): MxArray {
+  return checked(ffi.op_bitwise_and(a, b));
+}
+
+/** a << b. */
+export function leftShift(a: MxArray, b: MxArray): MxArray {
+  return checked(ffi.op_left_shift(a, b));
+}
+
+/** a >> b. */
+export function rightShift(a: MxArray, b: MxArray): MxArray {
+  return checked(ffi.op_right_shift(a, b));
 }
 
 /** a == b. */
@@ -175,6 +210,11 @@ export function sliceUpdate(a: MxArray, update: MxArray, start: Ints, stop: Ints
 /** Row-major without gaps. */
 export function contiguous(a: MxArray): MxArray {
   return checked(ffi.op_contiguous(a));
+}
+
+/** The same bytes as elements of another type. */
+export function view(a: MxArray, dtype: Dtype): MxArray {
+  return checked(ffi.op_view(a, dtype));
 }
 
 /** Converts the element type. */
@@ -287,6 +327,11 @@ export function argpartition(a: MxArray, kth: number, axis: number): MxArray {
   return checked(ffi.op_argpartition(a, kth, axis));
 }
 
+/** x [B, T, C] with weight [C, K, C / groups], without padding. */
+export function conv1d(x: MxArray, weight: MxArray, groups: number): MxArray {
+  return checked(ffi.op_conv1d(x, weight, groups));
+}
+
 /** Matrix product over the last two axes. */
 export function matmul(a: MxArray, b: MxArray): MxArray {
   return checked(ffi.op_matmul(a, b));
@@ -302,6 +347,26 @@ export function gatherMm(a: MxArray, b: MxArray, matrices: MxArray): MxArray {
   return checked(ffi.op_gather_mm(a, b, matrices));
 }
 
+/** x [R, 1, K] times, for each row, w[experts[r]] of w [N, K, L]; sorted: the experts ascend. */
+export function expertMm(x: MxArray, w: MxArray, experts: MxArray, sorted: boolean): MxArray {
+  return checked(ffi.op_expert_mm(x, w, experts, sorted));
+}
+
+/** The same with quantized weights [N, L, ...], transposed. */
+export function expertQmm(
+  x: MxArray,
+  w: MxArray,
+  scales: MxArray,
+  biases: MxArray | null,
+  experts: MxArray,
+  groupSize: number,
+  bits: number,
+  mode: QuantizationMode,
+  sorted: boolean,
+): MxArray {
+  return checked(ffi.op_expert_qmm(x, w, scales, biases, experts, groupSize, bits, mode, sorted));
+}
+
 /** x @ dequantized(w), transposed by default as linear layers store it. */
 export function quantizedMatmul(
   x: MxArray,
@@ -314,6 +379,21 @@ export function quantizedMatmul(
   mode: QuantizationMode,
 ): MxArray {
   return checked(ffi.op_quantized_matmul(x, w, scales, biases, transpose, groupSize, bits, mode));
+}
+
+/** Affine-quantized rows, uint32; output(…, 1) are their scales, output(…, 2) their offsets. */
+export function quantize(w: MxArray, groupSize: number, bits: number): MxArray {
+  return checked(ffi.op_quantize(w, groupSize, bits));
+}
+
+/** Another output of the operation that a is an output of; only as long as that is not computed. */
+export function output(a: MxArray, index: number): MxArray {
+  return checked(ffi.op_output(a, index));
+}
+
+/** Numbers of bytes that are E4M3 floats. */
+export function fromFp8(a: MxArray, dtype: Dtype): MxArray {
+  return checked(ffi.op_from_fp8(a, dtype));
 }
 
 /** The matrix that w, scales and biases stand for. */
@@ -365,6 +445,11 @@ export function attention(
   return checked(ffi.op_attention(q, k, v, scale, causal, mask, sinks));
 }
 
+/** MLX's gated delta rule: y and the new state, one after the other in each row [B, n]; [0] where MLX has no kernel for the sizes. */
+export function fusedGatedDelta(q: MxArray, k: MxArray, v: MxArray, g: MxArray, beta: MxArray, state: MxArray): MxArray {
+  return checked(ffi.op_fused_gated_delta(q, k, v, g, beta, state));
+}
+
 /** A matrix [n, k] in the layout that cpuLinear reads; bfloat16 stays, the rest becomes float32. */
 export function cpuPack(weight: MxArray): MxArray {
   return checked(ffi.op_cpu_pack(weight));
@@ -395,6 +480,11 @@ export function cpuQuantizedPack(
   bits: number,
 ): MxArray {
   return checked(ffi.op_cpu_quantized_pack(weight, scales, biases, k, group, bits));
+}
+
+/** The same for mxfp4 (groups of 32) and nvfp4 (of 16); such a matrix has 4 bits for whoever reads it. */
+export function cpuFloatPack(weight: MxArray, scales: MxArray, k: number, group: number): MxArray {
+  return checked(ffi.op_cpu_float_pack(weight, scales, k, group));
 }
 
 /** x [..., k] times a packed quantized matrix of n rows, plus bias [n]. */
@@ -429,6 +519,21 @@ export function cpuGeglu(gate: MxArray, up: MxArray): MxArray {
   return checked(ffi.op_cpu_geglu(gate, up));
 }
 
+/** x (1 + erf(x / sqrt(2))) / 2. */
+export function cpuGelu(x: MxArray): MxArray {
+  return checked(ffi.op_cpu_gelu(x));
+}
+
+/** Attention within each text of a flat batch, without a cache; q [T, H, D], k and v [T, Hkv, D], gives [T, H * D]. */
+export function cpuAttendTexts(q: MxArray, k: MxArray, v: MxArray, lengths: Ints, causal: boolean, scale: number): MxArray {
+  return checked(ffi.op_cpu_attend_texts(q, k, v, int32s(lengths), lengths.length, causal, scale));
+}
+
+/** (up + 1) gate sigmoid(1.702 gate), gate held at 7 from above and up at both sides. */
+export function cpuClippedSwiglu(gate: MxArray, up: MxArray): MxArray {
+  return checked(ffi.op_cpu_clipped_swiglu(gate, up));
+}
+
 /** silu(gate) * up. */
 export function cpuSwiglu(gate: MxArray, up: MxArray): MxArray {
   return checked(ffi.op_cpu_swiglu(gate, up));
@@ -449,9 +554,60 @@ export function cpuArgmax(x: MxArray): MxArray {
   return checked(ffi.op_cpu_argmax(x));
 }
 
+/** uint32 indices of the k largest of each row of [n, m], the largest first. */
+export function cpuTopK(x: MxArray, k: number): MxArray {
+  return checked(ffi.op_cpu_top_k(x, k));
+}
+
+/** How rows are put in the order of the experts that uint32 [T, k] chooses for each token: see native/cpu-experts.h. */
+export function cpuExpertPlan(chosen: MxArray, experts: number): MxArray {
+  return checked(ffi.op_cpu_expert_plan(chosen, experts));
+}
+
+/** The rows of x [T, n] in the plan's order, [T k, n]. */
+export function cpuExpertSpread(x: MxArray, plan: MxArray, experts: number): MxArray {
+  return checked(ffi.op_cpu_expert_spread(x, plan, experts));
+}
+
+/** Rows y [T k, n] in the plan's order to the sums of each token's, with weights [T, k]. */
+export function cpuExpertCombine(y: MxArray, plan: MxArray, weights: MxArray, experts: number): MxArray {
+  return checked(ffi.op_cpu_expert_combine(y, plan, weights, experts));
+}
+
+/** Rows x [R, k] in the plan's order (without one: as many for each expert), each times its expert's packed matrix of n rows, plus bias [experts, n]. */
+export function cpuExpertLinear(
+  x: MxArray,
+  packed: MxArray,
+  bias: MxArray | null,
+  plan: MxArray | null,
+  experts: number,
+  n: number,
+): MxArray {
+  return checked(ffi.op_cpu_expert_linear(x, packed, bias, plan, experts, n));
+}
+
+/** The same with packed quantized matrices. */
+export function cpuExpertQuantizedLinear(
+  x: MxArray,
+  packed: MxArray,
+  bias: MxArray | null,
+  plan: MxArray | null,
+  experts: number,
+  n: number,
+  group: number,
+  bits: number,
+): MxArray {
+  return checked(ffi.op_cpu_expert_quantized_linear(x, packed, bias, plan, experts, n, group, bits));
+}
+
 /** uint32 [n] drawn from scores [n, m]; params [n, 5]: temperature, top_p, top_k, min_p, uniform number. */
 export function cpuSample(scores: MxArray, params: MxArray): MxArray {
   return checked(ffi.op_cpu_sample(scores, params));
+}
+
+/** scores [n, m] where bit i % 32 of word i / 32 of a row of allowed (int32) is set, elsewhere -infinity. */
+export function cpuMask(scores: MxArray, allowed: MxArray): MxArray {
+  return checked(ffi.op_cpu_mask(scores, allowed));
 }
 
 /** Writes k and v to the caches and attends; plan: [class, row, start, count, offset] for each stretch of a sequence. */
@@ -469,4 +625,65 @@ export function cpuAttend(
   softcap: number,
 ): MxArray {
   return checked(ffi.op_cpu_attend(q, k, v, sinks, doubles(caches), caches.length, int32s(plan), plan.length, value_dim, window, chunk, scale, softcap));
+}
+
+/** Tokens of a row in all tensors [R, H, slots, D]: [count, sum of H D]. */
+export function cpuExportTokens(caches: readonly MxArray[], row: number, start: number, count: number): MxArray {
+  return checked(ffi.op_cpu_export_tokens(doubles(caches), caches.length, row, start, count));
+}
+
+/** Writes exported blocks into a row, in place; to be computed before anything reads the row. */
+export function cpuImportTokens(caches: readonly MxArray[], blocks: readonly MxArray[], row: number, start: number): MxArray {
+  return checked(ffi.op_cpu_import_tokens(doubles(caches), caches.length, doubles(blocks), blocks.length, row, start));
+}
+
+/** One row of all tensors [R, ...], flat. */
+export function cpuExportState(states: readonly MxArray[], row: number): MxArray {
+  return checked(ffi.op_cpu_export_state(doubles(states), states.length, row));
+}
+
+/** Writes an exported state into a row, in place; to be computed before anything reads the row. */
+export function cpuImportState(states: readonly MxArray[], state: MxArray, row: number): MxArray {
+  return checked(ffi.op_cpu_import_state(doubles(states), states.length, state, row));
+}
+
+/** Causal depthwise convolution, then silu if asked; updates the states. x [T, C], weight [K, C], states [R, K - 1, C]. */
+export function cpuConvolve(
+  x: MxArray,
+  weight: MxArray,
+  bias: MxArray | null,
+  states: readonly MxArray[],
+  plan: Ints,
+  silu: boolean,
+): MxArray {
+  return checked(ffi.op_cpu_convolve(x, weight, bias, doubles(states), states.length, int32s(plan), plan.length, silu));
+}
+
+/** Gated delta rule; updates the states [R, Hv, Dv, Dk]. x [T, 2 Hk Dk + Hv Dv], a and b [T, Hv]. */
+export function cpuGatedDelta(
+  x: MxArray,
+  a: MxArray,
+  b: MxArray,
+  decay: MxArray,
+  bias: MxArray,
+  states: readonly MxArray[],
+  plan: Ints,
+  keyHeads: number,
+): MxArray {
+  return checked(ffi.op_cpu_gated_delta(x, a, b, decay, bias, doubles(states), states.length, int32s(plan), plan.length, keyHeads));
+}
+
+/** Mamba-2's scan; updates the states [R, H, P, N]. x [T, H P + 2 G N], dt [T, H]. */
+export function cpuStateSpace(
+  x: MxArray,
+  dt: MxArray,
+  bias: MxArray,
+  decay: MxArray,
+  skip: MxArray,
+  states: readonly MxArray[],
+  plan: Ints,
+  low: number,
+  high: number,
+): MxArray {
+  return checked(ffi.op_cpu_state_space(x, dt, bias, decay, skip, doubles(states), states.length, int32s(plan), plan.length, low, high));
 }

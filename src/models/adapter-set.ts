@@ -25,7 +25,7 @@ export class AdapterSet {
     inDim: number,
     outDim: number,
     layer: Linear,
-    declare: (name: string, read: () => MxArray) => Parameter,
+    declare: (name: string, bytes: number, read: () => MxArray) => Parameter,
   ): Linear {
     this.#known.add(module);
     const updates = this.#adapters.map(({ path, updates }) => {
@@ -35,9 +35,18 @@ export class AdapterSet {
     });
     const rank = Math.max(0, ...updates.map((update) => update?.rank ?? 0));
     if (rank === 0) return layer;
-    const a = declare(`${module}.lora_a`, () => stack(updates, [inDim, rank], (update) => readA(update, rank)));
-    const b = declare(`${module}.lora_b`, () => stack(updates, [rank, outDim], (update) => readB(update, rank)));
+    const bytes = (dim: number) => (updates.length + 1) * dim * rank * 4;
+    const a = declare(`${module}.lora_a`, bytes(inDim), () => stack(updates, [inDim, rank], (update) => readA(update, rank)));
+    const b = declare(`${module}.lora_b`, bytes(outDim), () => stack(updates, [rank, outDim], (update) => readB(update, rank)));
     return new LoraLinear(layer, a, b);
+  }
+
+  /** Throws `StartupError` when an adapter has an update of the embedding at `module`. */
+  refuseEmbedding(module: string): void {
+    for (const { path, updates } of this.#adapters) {
+      if (!updates.has(module)) continue;
+      throw new StartupError(`${path} has an update of the embedding ${quote(module)}: only linear layers can have one`);
+    }
   }
 
   /** Throws `StartupError` naming the modules that the model does not have. Call it when the model is built. */

@@ -1,9 +1,11 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { StartupError } from "../errors.ts";
+import { type NamedTemplate, readChatTemplates } from "./chat-template-files.ts";
 import { fileError, readModelText } from "./model-file.ts";
-import { isObject, type JsonObject, parseModelJson } from "./model-json.ts";
+import { type JsonObject, parseModelJson } from "./model-json.ts";
 import type { TensorInfo } from "./safetensors.ts";
+import { readSlowTokenizer, type SlowTokenizerFiles } from "./slow-tokenizer-files.ts";
 import { readWeights } from "./weight-files.ts";
 
 /** What a model directory holds, all of it checked; the tensors' bytes stay on disk. */
@@ -11,11 +13,13 @@ export interface Checkpoint {
   readonly directory: string;
   readonly config: JsonObject;
   readonly generationConfig: JsonObject | null;
-  /** Null: there is no such file, and text cannot be made into tokens. */
+  /** Null: there is no such file. */
   readonly tokenizerJson: JsonObject | null;
+  /** What is there in its place; null where it is there. */
+  readonly slowTokenizer: SlowTokenizerFiles | null;
   readonly tokenizerConfig: JsonObject | null;
-  /** Of a file of its own; older models have it in `tokenizerConfig.chat_template` only. */
-  readonly chatTemplate: string | null;
+  /** Of files of their own; older models have them in `tokenizerConfig.chat_template` only. */
+  readonly chatTemplates: readonly NamedTemplate[];
   readonly tensors: ReadonlyMap<string, TensorInfo>;
 }
 
@@ -38,7 +42,8 @@ export async function openCheckpoint(directory: string): Promise<Checkpoint> {
     tensors: await readWeights(directory, names),
     tokenizerJson: await optional("tokenizer.json", MAX_TOKENIZER),
     tokenizerConfig: await optional("tokenizer_config.json", MAX_SMALL_FILE),
-    chatTemplate: await readChatTemplate(directory, names),
+    slowTokenizer: names.has("tokenizer.json") ? null : await readSlowTokenizer(directory, names),
+    chatTemplates: await readChatTemplates(directory, names),
   };
 }
 
@@ -55,15 +60,4 @@ async function listDirectory(directory: string): Promise<Set<string>> {
 
 async function readJson(path: string, most: number): Promise<JsonObject> {
   return parseModelJson(await readModelText(path, most), path);
-}
-
-async function readChatTemplate(directory: string, names: ReadonlySet<string>): Promise<string | null> {
-  if (names.has("chat_template.jinja")) return readModelText(join(directory, "chat_template.jinja"), MAX_SMALL_FILE);
-  if (!names.has("chat_template.json")) return null;
-  const path = join(directory, "chat_template.json");
-  const { chat_template: template } = await readJson(path, MAX_SMALL_FILE);
-  if (typeof template === "string") return template;
-  const named: unknown = Array.isArray(template) ? template.find((entry) => isObject(entry) && entry.name === "default") : null;
-  if (isObject(named) && typeof named.template === "string") return named.template;
-  throw new StartupError(`${path} has no chat_template that is a string`);
 }

@@ -73,6 +73,8 @@ export interface DecoderParts {
   embedding: Embedding;
   /** Of the token vectors, where the model has one. */
   embeddingScale?: number;
+  /** What else is done to the token vectors. */
+  changeEmbeddings?: (h: MxArray, batch: Batch) => MxArray;
   blocks: readonly Block[];
   norm: Norm;
   /** Null: the embedding is the head too. */
@@ -103,13 +105,36 @@ export class Decoder implements LanguageModel {
 
   /** What the head gets: [outputs, hidden], after the last norm. */
   hidden(batch: Batch): MxArray {
-    const { embedding, embeddingScale, blocks, norm } = this.#parts;
+    const { embedding, embeddingScale, changeEmbeddings, blocks, norm } = this.#parts;
     let h = embedding.forward(batch.tokens);
     if (embeddingScale !== undefined) h = times(h, embeddingScale);
+    if (changeEmbeddings) h = changeEmbeddings(h, batch);
     for (const block of blocks) h = block.forward(h, batch);
     if (batch.outputs !== null) h = mx.take(h, batch.outputs, 0);
     return norm.forward(h);
   }
+}
+
+/** Names after `model.`, of the head after the root. */
+export interface DecoderNames {
+  embedding: string;
+  layers: string;
+  norm: string;
+  head: string;
+}
+
+/** The usual ones. */
+export const DECODER_NAMES: DecoderNames = { embedding: "embed_tokens", layers: "layers", norm: "norm", head: "lm_head" };
+
+export interface DecoderExtras extends Pick<DecoderParts, "embeddingScale" | "changeEmbeddings" | "finish"> {
+  /** Where the model is part of another. */
+  root?: string;
+  /** Of all but the head; the root and `model` by default. */
+  prefix?: string;
+  names?: Partial<DecoderNames>;
+  headBias?: boolean;
+  /** The last one; RMS by default. */
+  norm?: Norm;
 }
 
 /**
@@ -121,17 +146,18 @@ export function buildDecoder(
   weights: Weights,
   caches: CacheList,
   block: (prefix: string, index: number) => Block,
-  extras: Pick<DecoderParts, "embeddingScale" | "finish"> & { root?: string; prefix?: string; norm?: Norm } = {},
+  extras: DecoderExtras = {},
 ): Decoder {
-  const { root = "", prefix = `${root}model`, norm, ...rest } = extras;
+  const { root = "", prefix = `${root}model`, norm, headBias = false, ...rest } = extras;
+  const names = { ...DECODER_NAMES, ...extras.names };
   return new Decoder({
     ...rest,
     vocabSize: config.vocabSize,
     contextLength: config.contextLength,
     caches: caches.specs,
-    embedding: weights.embedding(`${prefix}.embed_tokens`, config.vocabSize, config.hiddenSize),
-    blocks: Array.from({ length: config.layers }, (_, i) => block(`${prefix}.layers.${i}`, i)),
-    norm: norm ?? weights.norm(`${prefix}.norm`, config.hiddenSize, config.normEps),
-    head: config.tied ? null : weights.linear(`${root}lm_head`, config.hiddenSize, config.vocabSize, false),
+    embedding: weights.embedding(`${prefix}.${names.embedding}`, config.vocabSize, config.hiddenSize),
+    blocks: Array.from({ length: config.layers }, (_, i) => block(`${prefix}.${names.layers}.${i}`, i)),
+    norm: norm ?? weights.norm(`${prefix}.${names.norm}`, config.hiddenSize, config.normEps),
+    head: config.tied ? null : weights.linear(`${root}${names.head}`, config.hiddenSize, config.vocabSize, headBias),
   });
 }

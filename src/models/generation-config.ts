@@ -6,14 +6,23 @@ export interface GenerationDefaults {
   sampling: { temperature: number; topP: number; topK: number; minP: number; repetitionPenalty: number };
 }
 
-/** End tokens and sampling that the publisher recommends: generation_config.json, then config.json, then neutral values. */
-export function readGenerationConfig({
-  generationConfig,
-  config,
-}: Pick<Checkpoint, "generationConfig" | "config">): GenerationDefaults {
-  const g = new ConfigReader(generationConfig ?? {}, "generation_config.json");
+/**
+ * End tokens and sampling that the publisher recommends: generation_config.json, then config.json, then neutral values.
+ * `neutral` leaves out the sampling, not the end tokens, which are part of the model.
+ */
+export function readGenerationConfig(
+  { generationConfig, config }: Pick<Checkpoint, "generationConfig" | "config">,
+  { neutral = false }: { neutral?: boolean } = {},
+): GenerationDefaults {
   const c = new ConfigReader(config, "config.json");
-  const eosTokenIds = g.ints("eos_token_id", { default: null }) ?? c.ints("eos_token_id", { default: [] });
+  const inner = c.optionalChild("text_config");
+  const published = new ConfigReader(generationConfig ?? {}, "generation_config.json");
+  const eosTokenIds =
+    published.ints("eos_token_id", { default: null }) ??
+    c.ints("eos_token_id", { default: null }) ??
+    inner?.ints("eos_token_id", { default: null }) ??
+    [];
+  const g = neutral ? new ConfigReader({}, "generation_config.json") : published;
   const greedy = g.boolean("do_sample", { default: null }) === false;
   return {
     eosTokenIds,

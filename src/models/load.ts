@@ -6,11 +6,15 @@ import { currentDevice, MlxError } from "../mlx/ffi.ts";
 import { type AdapterSource, readAdapter } from "./adapter.ts";
 import { AdapterSet } from "./adapter-set.ts";
 import type { Checkpoint } from "./checkpoint.ts";
-import type { LanguageModel } from "./model.ts";
+import { convertQuantization } from "./foreign-quantization.ts";
+import type { QuantizeOnLoad } from "./matrix.ts";
+import type { Architecture, LanguageModel } from "./model.ts";
 import { ConfigReader } from "./model-config.ts";
+import type { LoadProgress } from "./parameter-list.ts";
 import { findArchitecture } from "./registry.ts";
 import { TensorSet } from "./tensor-set.ts";
 import { Weights } from "./weights.ts";
+import { quote } from "./wording.ts";
 
 export interface LoadedModel {
   model: LanguageModel;
@@ -24,35 +28,66 @@ export interface LoadedModel {
   free(): void;
 }
 
-export interface LoadOptions {
-  adapters?: readonly AdapterSource[];
-  onProgress?: (done: number, total: number) => void;
+/** A model that is built and checked, and whose weights are still on the disk. */
+export interface PreparedModel {
+  /** The checkpoint's. */
+  directory: string;
+  model: LanguageModel;
+  architecture: string;
+  weights: Weights;
+  adapters: readonly string[];
 }
 
+export interface LoadOptions {
+  adapters?: readonly AdapterSource[];
+  /** Dense weights are quantized to so many bits when they are read; null: they stay as they are. */
+  quantize?: 4 | 8 | null;
+  onProgress?: LoadProgress;
+}
+
+/** Routers stay at 8 bits, as mlx-lm has it: which experts are chosen depends on small differences. */
+const ROUTERS = /(^|\.)(mlp\.gate|block_sparse_moe\.gate|feed_forward\.gate|router|router\.(proj|layer)|shared_expert_gate)$/;
+
 /**
- * Checks config and tensors, then reads the weights. MLX's CPU backend multiplies only float32 fast, so there weights
- * become float32; elsewhere they stay as stored. Throws `StartupError`.
+ * Checks config and tensors. MLX's CPU backend multiplies only float32 fast, so there weights become float32 when they are
+ * loaded; elsewhere they stay as stored. Throws `StartupError`.
  */
-export async function loadModel(checkpoint: Checkpoint, { adapters = [], onProgress }: LoadOptions = {}): Promise<LoadedModel> {
+export async function prepareModel(
+  checkpoint: Checkpoint,
+  { adapters = [], quantize = null }: LoadOptions = {},
+): Promise<PreparedModel> {
   const config = new ConfigReader(checkpoint.config, "config.json");
-  const architecture = config.string("model_type");
-  const { build, sanitize, ignoredTensors } = findArchitecture(architecture);
+  const name = config.string("model_type");
+  const architecture = findArchitecture(name);
   const tensors = new TensorSet(checkpoint.tensors);
-  sanitize?.(tensors, config);
+  convertQuantization(tensors, config);
+  architecture.sanitize?.(tensors, config);
   const cpu = currentDevice() === "cpu";
   const weights = new Weights(tensors, config, {
     dtype: cpu ? DTYPES.float32 : null,
     packed: cpu,
     adapters: new AdapterSet(await Promise.all(adapters.map(({ path }) => readAdapter(path)))),
+    quantize: quantize === null ? null : onLoad(quantize, tensors, architecture),
   });
-  const model = build(config, weights);
-  weights.check(checkpoint.directory, ignoredTensors ?? []);
+  const model = architecture.build(config, weights);
+  weights.check(checkpoint.directory, architecture.ignoredTensors ?? []);
+  const names = adapters.map(({ name }) => name);
+  return { directory: checkpoint.directory, model, architecture: name, weights, adapters: names };
+}
+
+/** Prepares a model and reads its weights. Throws `StartupError`. */
+export async function loadModel(checkpoint: Checkpoint, options: LoadOptions = {}): Promise<LoadedModel> {
+  return readModel(await prepareModel(checkpoint, options), options.onProgress);
+}
+
+/** Reads the weights of a prepared model. Throws `StartupError`. */
+export async function readModel(prepared: PreparedModel, onProgress?: LoadProgress): Promise<LoadedModel> {
+  const { directory, model, architecture, weights, adapters } = prepared;
   try {
     await weights.load(onProgress);
   } catch (error) {
     weights.free();
-    if (error instanceof MlxError)
-      throw new StartupError(`cannot load ${checkpoint.directory}: ${error.message}`, { cause: error });
+    if (error instanceof MlxError) throw new StartupError(`cannot load ${directory}: ${error.message}`, { cause: error });
     throw error;
   }
   return {
@@ -60,7 +95,15 @@ export async function loadModel(checkpoint: Checkpoint, { adapters = [], onProgr
     architecture,
     dtype: weights.activationDtype(),
     bytes: weights.bytes,
-    adapters: adapters.map(({ name }) => name),
+    adapters,
     free: () => weights.free(),
   };
+}
+
+function onLoad(bits: 4 | 8, tensors: TensorSet, { precise }: Architecture): QuantizeOnLoad {
+  const scales = tensors.names().find((name) => name.endsWith(".scales"));
+  if (scales) {
+    throw new StartupError(`the checkpoint is quantized already (it has ${quote(scales)}): load it without --quantize`);
+  }
+  return { bits, precise: precise ? [ROUTERS, precise] : [ROUTERS] };
 }

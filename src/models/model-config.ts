@@ -92,14 +92,14 @@ export class ConfigReader {
     return this.list(name, options, "whole numbers", (value, key) => this.checkInt(value, key, options));
   }
 
-  /** A list of finite numbers; a single one is a list of one. */
+  /** A list of finite numbers, or, `unbounded`, of any but NaN; a single one is a list of one. */
   numbers<D extends readonly number[] | null = never>(
     name: FieldName,
-    options: Default<D> & { length?: number } = {},
+    options: Default<D> & { length?: number; unbounded?: boolean } = {},
   ): number[] | D {
     return this.list(name, options, "numbers", (value, key) => {
-      if (typeof value !== "number" || !Number.isFinite(value)) throw this.wrong(key, value, "a finite number");
-      return value;
+      if (typeof value === "number" && (options.unbounded ? !Number.isNaN(value) : Number.isFinite(value))) return value;
+      throw this.wrong(key, value, options.unbounded ? "a number" : "a finite number");
     });
   }
 
@@ -124,6 +124,25 @@ export class ConfigReader {
 
   optionalChild(name: FieldName): ConfigReader | null {
     return this.has(name) ? this.child(name) : null;
+  }
+
+  isObject(name: FieldName): boolean {
+    return isObject(this.find(name).value);
+  }
+
+  /** Whether a field that may have several types is just this. */
+  is(name: FieldName, value: string | number | boolean): boolean {
+    return this.find(name).value === value;
+  }
+
+  /** The same with `values` for fields that are not written at all; a null stays one. */
+  withDefaults(values: JsonObject): ConfigReader {
+    return new ConfigReader({ ...values, ...this.object }, this.where);
+  }
+
+  /** The same with other values for some fields. */
+  with(values: JsonObject): ConfigReader {
+    return new ConfigReader({ ...this.object, ...values }, this.where);
   }
 
   private list<T, D>(

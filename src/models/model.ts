@@ -19,6 +19,8 @@ export interface Architecture {
   build(config: ConfigReader, weights: Weights): LanguageModel;
   /** Brings the tensors of other layouts (the publisher's own) to the names and shapes that `build` asks for. */
   sanitize?(tensors: TensorSet, config: ConfigReader): void;
+  /** Modules that `--quantize` gives 8 bits in any case, besides routers. */
+  precise?: RegExp;
   /** Tensors that checkpoints of this architecture carry and the model does not need. */
   ignoredTensors?: readonly RegExp[];
 }

@@ -40,6 +40,9 @@ export const SAFETENSORS_DTYPES = {
 
 export type SafetensorsDtype = keyof typeof SAFETENSORS_DTYPES;
 
+/** Those that weights may have. */
+export const FLOAT_DTYPES: readonly SafetensorsDtype[] = ["F32", "F16", "BF16", "F64"];
+
 export interface TensorInfo {
   readonly dtype: SafetensorsDtype;
   /** How MLX holds it; null: it cannot, so the tensor may be there but not be used. */

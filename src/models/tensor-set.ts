@@ -2,6 +2,7 @@
 import { StartupError } from "../errors.ts";
 import { shapeOf } from "../mlx/array.ts";
 import type { MxArray } from "../mlx/ffi.ts";
+import * as mx from "../mlx/ops.ts";
 import { SAFETENSORS_DTYPES, type SafetensorsDtype, shapeText, type TensorInfo } from "./safetensors.ts";
 import { quote } from "./wording.ts";
 
@@ -101,7 +102,8 @@ export class TensorSet {
       if (derived === null) return readStored(info);
       const array = derived.compute(derived.parts.map(readSource));
       const shape = shapeText(shapeOf(array));
-      if (shape === shapeText(info.shape)) return array;
+      // A view would keep all of its parts in memory, and be copied at every use.
+      if (shape === shapeText(info.shape)) return mx.contiguous(array);
       throw new StartupError(`tensor ${quote(name)} comes out as ${shape} instead of ${shapeText(info.shape)}`);
     };
     return readSource(this.#sources.get(name)!);

@@ -15,13 +15,17 @@ export interface Embedding {
 
 export class DenseEmbedding implements Embedding {
   readonly #weight: Parameter;
+  readonly #dtype: Dtype | null;
 
-  constructor(weight: Parameter) {
+  /** `dtype`: what its rows become when they are read. */
+  constructor(weight: Parameter, dtype: Dtype | null = null) {
     this.#weight = weight;
+    this.#dtype = dtype;
   }
 
   forward(ids: MxArray): MxArray {
-    return mx.take(this.#weight.array, ids, 0);
+    const rows = mx.take(this.#weight.array, ids, 0);
+    return this.#dtype === null ? rows : mx.astype(rows, this.#dtype);
   }
 
   asLinear(x: MxArray): MxArray {

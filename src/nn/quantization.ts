@@ -11,6 +11,11 @@ export interface Quantization {
   bits: number;
 }
 
+/** Whether our CPU primitives read it as it is; what is left, mxfp8, is dense for them. */
+export function isPackable(quantization: Quantization | null): quantization is Quantization {
+  return quantization !== null && quantization.mode !== "mxfp8";
+}
+
 export function modeNumber({ mode }: Quantization): QuantizationMode {
   return QUANTIZATION_MODES[mode];
 }

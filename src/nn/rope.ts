@@ -1,72 +1,68 @@
-/** Rotary position embedding with one offset per token. Scalings as in mlx-lm's rope_utils. */
-import { floats } from "../mlx/array.ts";
+/** Rotary position embedding with one offset per token. */
+import { dtypeOf, floats, scalar, shapeOf } from "../mlx/array.ts";
 import { currentDevice, type MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
+import { plainFreqs, type RopeFrequencies, type RopeScaling, ropeFrequencies } from "./rope-frequencies.ts";
+
+export type { RopeScaling } from "./rope-frequencies.ts";
 
 export interface RopeOptions {
-  /** How many of the head's dimensions are rotated. */
+  /** How many of the head's dimensions are rotated: its first ones. */
   dims: number;
   base: number;
   /** Neighbouring pairs instead of halves. */
   traditional: boolean;
   scaling: RopeScaling;
+  /** Our CPU primitives instead of a graph of MLX's own operations; by default where arrays are on the CPU. */
+  kernels?: boolean;
 }
 
-export type RopeScaling =
-  | { kind: "none" }
-  | { kind: "linear"; factor: number }
-  | { kind: "llama3"; factor: number; lowFreqFactor: number; highFreqFactor: number; originalMaxPositions: number };
+/** What all layers of a step share. */
+type Shared =
+  /** Cosines and sines, the gain included, for our CPU primitive. */
+  | { table: MxArray }
+  /** For MLX's operation; `gain` is a factor for each dimension of a head. */
+  | { freqs: MxArray | null; gain: MxArray | null };
 
 export class Rope {
   readonly #options: RopeOptions;
-  /** base ** (2i / dims), adjusted where the scaling asks for it; null: MLX computes them from the base. */
-  readonly #freqs: number[] | null;
-  readonly #scale: number;
-  /** What all layers of the step at hand share: known by its positions, freed with the step. */
-  #step: { positions: MxArray; shared: MxArray | null } | null = null;
+  readonly #frequencies: RopeFrequencies;
+  /** Known by its positions, freed with the step. */
+  #step: { positions: MxArray; shared: Shared } | null = null;
 
   constructor(options: RopeOptions) {
-    const { dims, base, scaling } = options;
     this.#options = options;
-    this.#freqs = scaling.kind === "llama3" ? llama3Freqs(dims, base, scaling) : null;
-    this.#scale = scaling.kind === "linear" ? 1 / scaling.factor : 1;
+    this.#frequencies = ropeFrequencies(options.dims, options.base, options.scaling);
   }
 
   /** x [T, heads, headDim], positions int32 [T] */
   forward(x: MxArray, positions: MxArray): MxArray {
-    const { dims, base, traditional } = this.#options;
-    const cpu = currentDevice() === "cpu";
+    const { dims, base, traditional, kernels } = this.#options;
     if (this.#step?.positions !== positions) {
-      this.#step = { positions, shared: cpu ? this.#angles(positions) : this.#freqs && floats(this.#freqs) };
+      const cpu = kernels ?? currentDevice() === "cpu";
+      this.#step = { positions, shared: cpu ? { table: this.#angles(positions) } : this.#factors(x) };
     }
     const { shared } = this.#step;
-    if (cpu) return mx.cpuRope(x, shared!, traditional);
+    if ("table" in shared) return mx.cpuRope(x, shared.table, traditional);
+    const { freqs, gain } = shared;
+    const scaled = gain ? mx.multiply(x, gain) : x;
     // MLX takes one offset per batch entry, so each token is an entry: [T, heads, 1, headDim].
-    return mx.squeeze(mx.rope(mx.expandDims(x, 2), dims, traditional, base, this.#scale, positions, shared), 2);
+    const entries = mx.expandDims(scaled, 2);
+    return mx.squeeze(mx.rope(entries, dims, traditional, base, this.#frequencies.positionScale, positions, freqs), 2);
   }
 
-  /** Cosines and sines for our CPU primitive. */
   #angles(positions: MxArray): MxArray {
     const { dims, base } = this.#options;
-    const freqs = this.#freqs ?? Array.from({ length: dims / 2 }, (_, i) => base ** ((2 * i) / dims));
-    return mx.cpuRopeTable(positions, floats(freqs.map((freq) => 1 / freq)), this.#scale);
+    const { freqs, positionScale, gain } = this.#frequencies;
+    const inverse = (freqs ?? plainFreqs(dims, base)).map((freq) => 1 / freq);
+    const table = mx.cpuRopeTable(positions, floats(inverse), positionScale);
+    return gain === 1 ? table : mx.multiply(table, scalar(gain));
   }
-}
 
-/**
- * Llama 3.1's scaling: long wavelengths are stretched by `factor`, short ones kept, those between blended.
- * Returns base ** (2i / dims), adjusted; the angle is position / freqs[i].
- */
-export function llama3Freqs(dims: number, base: number, scaling: Extract<RopeScaling, { kind: "llama3" }>): number[] {
-  const { factor, lowFreqFactor, highFreqFactor, originalMaxPositions } = scaling;
-  const lowWavelength = originalMaxPositions / lowFreqFactor;
-  const highWavelength = originalMaxPositions / highFreqFactor;
-  return Array.from({ length: dims / 2 }, (_, i) => {
-    const freq = base ** ((2 * i) / dims);
-    const wavelength = 2 * Math.PI * freq;
-    if (wavelength > lowWavelength) return freq * factor;
-    if (wavelength <= highWavelength) return freq;
-    const smooth = (originalMaxPositions / wavelength - lowFreqFactor) / (highFreqFactor - lowFreqFactor);
-    return freq / ((1 - smooth) / factor + smooth);
-  });
+  #factors(x: MxArray): Shared {
+    const { freqs, gain } = this.#frequencies;
+    const headDim = shapeOf(x).at(-1) ?? 0;
+    const factors = Array.from({ length: headDim }, (_, i) => (i < this.#options.dims ? gain : 1));
+    return { freqs: freqs && floats(freqs), gain: gain === 1 ? null : mx.astype(floats(factors), dtypeOf(x)) };
+  }
 }

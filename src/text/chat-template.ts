@@ -12,6 +12,8 @@ export interface TemplateOptions {
   addGenerationPrompt?: boolean;
 }
 
+type SeparateTemplates = string | readonly { name: string; template: string }[] | null;
+
 interface Compiled {
   template: PythonTemplate;
   style: TemplateStyle;
@@ -21,14 +23,21 @@ interface Compiled {
 export class ChatTemplate {
   /** Why rendering will be refused, for the log at start; null when all is well. */
   readonly problem: string | null;
+  /** The text of all of them; null: there is none. */
+  readonly source: string | null;
   private readonly compiled = new Map<string, Compiled>();
+  /** How many there are, those that cannot be used included. */
+  private readonly count: number;
   private readonly specialTokens: [string, unknown][];
 
-  /** `separateTemplate` is the text of chat_template.jinja, which wins over tokenizer_config.json. Never throws. */
-  constructor(tokenizerConfig: TokenizerConfig, separateTemplate?: string | null) {
+  /** `separate` are those of files of their own, which win over tokenizer_config.json; a text is one of them. Never throws. */
+  constructor(tokenizerConfig: TokenizerConfig, separate: SeparateTemplates = null) {
     this.specialTokens = listSpecialTokens(tokenizerConfig);
     let problem: string | null = null;
-    for (const [name, source] of listSources(tokenizerConfig, separateTemplate)) {
+    const sources = listSources(tokenizerConfig, separate);
+    this.count = sources.length;
+    this.source = sources.length > 0 ? sources.map(([, source]) => source).join("\n") : null;
+    for (const [name, source] of sources) {
       try {
         this.compiled.set(name, { template: new PythonTemplate(source), style: readTemplateStyle(source) });
       } catch (error) {
@@ -73,7 +82,7 @@ export class ChatTemplate {
   }
 
   private choose(hasTools: boolean): Compiled {
-    const only = this.compiled.size === 1 ? [...this.compiled.values()][0] : undefined;
+    const only = this.count === 1 ? [...this.compiled.values()][0] : undefined;
     const chosen = (hasTools ? this.compiled.get("tool_use") : undefined) ?? this.compiled.get("default") ?? only;
     if (chosen) return chosen;
     throw new InvalidRequest(this.problem ?? "this model has no default chat template", "messages");
@@ -97,12 +106,18 @@ function describe(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-function listSources(config: TokenizerConfig, separate: string | null | undefined): [string, string][] {
-  if (typeof separate === "string") return [["default", separate]];
-  const template = config.chat_template;
+/** A default of their own hides those of the config; without one they are added to them. */
+function listSources(config: TokenizerConfig, separate: SeparateTemplates): [string, string][] {
+  const own = readNamed(separate);
+  if (own.some(([name]) => name === "default")) return own;
+  const named = new Set(own.map(([name]) => name));
+  return [...own, ...readNamed(config.chat_template).filter(([name]) => !named.has(name))];
+}
+
+function readNamed(template: unknown): [string, string][] {
   if (typeof template === "string") return [["default", template]];
   if (!Array.isArray(template)) return [];
-  return template.flatMap((entry): [string, string][] =>
+  return template.flatMap((entry: unknown): [string, string][] =>
     isRecord(entry) && typeof entry.name === "string" && typeof entry.template === "string" ? [[entry.name, entry.template]] : [],
   );
 }

@@ -1,3 +1,4 @@
+import { characterOfByte } from "./encoding/unicode.ts";
 import { encodeUtf8 } from "./utf8.ts";
 
 /**
@@ -25,6 +26,9 @@ interface DecoderConfig {
   replacement?: string;
   prepend_scheme?: string;
   add_prefix_space?: boolean;
+  prefix?: string;
+  cleanup?: boolean;
+  suffix?: string;
 }
 
 type Bytes = (token: string, isAdded: boolean) => Uint8Array;
@@ -42,7 +46,43 @@ export function planDecoding(config: unknown): DecodePlan | null {
     const isPlain = steps.slice(1).every((step) => step.type === "Fuse");
     return isPlain ? { bytes: byteLevelBytes, firstBytes: byteLevelBytes, separator: nothing, strip: noStrip } : null;
   }
+  if (steps.length === 1 && steps[0]?.type === "WordPiece") return planWordPiece(steps[0]);
+  if (steps.length === 1 && steps[0]?.type === "BPEDecoder") return planSuffixed(steps[0].suffix ?? "</w>");
   return planTextSteps(steps);
+}
+
+/** A space before each token that does not go on with a word; as Rust does it, the clean-up sees one token at a time. */
+function planWordPiece({ prefix = "##", cleanup = true }: DecoderConfig): DecodePlan {
+  const clean = cleanup ? cleanUp : (text: string) => text;
+  return {
+    bytes: (token) => encodeUtf8(clean(prefix !== "" && token.startsWith(prefix) ? token.slice(prefix.length) : ` ${token}`)),
+    firstBytes: (token) => encodeUtf8(clean(token)),
+    separator: nothing,
+    strip: noStrip,
+  };
+}
+
+/** A token with the suffix ends a word: a space follows, but for the last. */
+function planSuffixed(suffix: string): DecodePlan {
+  const bytes: Bytes = (token) => encodeUtf8(suffix === "" ? token : token.replaceAll(suffix, () => " "));
+  return { bytes, firstBytes: bytes, separator: nothing, strip: { content: " ", start: 0, stop: 1 } };
+}
+
+function cleanUp(text: string): string {
+  const pairs = [
+    [" .", "."],
+    [" ?", "?"],
+    [" !", "!"],
+    [" ,", ","],
+    [" ' ", "'"],
+    [" n't", "n't"],
+    [" 'm", "'m"],
+    [" do not", " don't"],
+    [" 's", "'s"],
+    [" 've", "'ve"],
+    [" 're", "'re"],
+  ] as const;
+  return pairs.reduce((now, [from, to]) => now.replaceAll(from, to), text);
 }
 
 function flattenSequence(config: DecoderConfig): DecoderConfig[] {
@@ -83,12 +123,7 @@ function parseByteToken(token: string): number | null {
   return /^<0x[0-9A-Fa-f]{2}>$/.test(token) ? Number.parseInt(token.slice(3, 5), 16) : null;
 }
 
-/** GPT-2's byte map: printable Latin-1 characters stand for themselves, the other bytes for U+0100 and up, in order. */
-const byteOfCharacter = new Map<number, number>();
-for (let byte = 0, next = 0x100; byte < 256; byte++) {
-  const isPrintable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
-  byteOfCharacter.set(isPrintable ? byte : next++, byte);
-}
+const byteOfCharacter = new Map(characterOfByte.map((character, byte) => [character.charCodeAt(0), byte]));
 
 /** Added tokens, and tokens with a character outside the map, are plain text. */
 function byteLevelBytes(token: string, isAdded: boolean): Uint8Array {

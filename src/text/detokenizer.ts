@@ -4,6 +4,8 @@ import { concatBytes, countIncompleteTail, decodeUtf8 } from "./utf8.ts";
 export interface DetokenizerOptions {
   /** Default true. */
   skipSpecialTokens?: boolean;
+  /** Special tokens that are shown all the same. */
+  shownIds?: ReadonlySet<number>;
 }
 
 /**
@@ -13,6 +15,7 @@ export interface DetokenizerOptions {
 export class Detokenizer {
   private readonly tokenizer: Tokenizer;
   private readonly skipSpecialTokens: boolean;
+  private readonly shownIds: ReadonlySet<number> | undefined;
   private isFirst = true;
   private pending: Uint8Array = new Uint8Array(0);
   private stripsLeft: number;
@@ -22,13 +25,15 @@ export class Detokenizer {
   constructor(tokenizer: Tokenizer, options: DetokenizerOptions = {}) {
     this.tokenizer = tokenizer;
     this.skipSpecialTokens = options.skipSpecialTokens ?? true;
+    this.shownIds = options.shownIds;
     this.stripsLeft = tokenizer.plan?.strip.start ?? 0;
     this.window = tokenizer.plan ? null : new DecodeWindow((ids) => tokenizer.decode(ids, { skipSpecialTokens: false }));
   }
 
   /** Text that this token makes certain; often empty in the middle of a character. */
   push(id: number): string {
-    if (!this.tokenizer.isDecoded(id, this.skipSpecialTokens)) return "";
+    const isSkipped = this.skipSpecialTokens && !this.shownIds?.has(id);
+    if (!this.tokenizer.isDecoded(id, isSkipped)) return "";
     if (this.window) return this.window.push(id);
     const piece = this.tokenizer.decodePiece(id, this.isFirst);
     this.isFirst = false;

@@ -25,7 +25,9 @@ export type TokenizerConfig = Readonly<Record<string, unknown>>;
 /** Checks the outline of tokenizer.json and adds what only tokenizer_config.json knows. Throws `StartupError`. */
 export function readTokenizerJson(json: unknown, config: TokenizerConfig): TokenizerJson {
   if (json === null || json === undefined) {
-    throw new StartupError("slow-tokenizer-only repos are not supported: the model has no tokenizer.json");
+    throw new StartupError(
+      "the model has no tokenizer.json; slow tokenizers are not supported: save it with transformers' AutoTokenizer to get one",
+    );
   }
   if (!isRecord(json) || !isRecord(json.model) || !json.model.vocab) {
     throw new StartupError("tokenizer.json is not valid: it has no model with a vocabulary");

@@ -185,6 +185,7 @@ export class StepDriver {
     const generation: Generation = {
       id,
       promptTokenCount: promptTokens,
+      cachedTokenCount: 0,
       get completionTokenCount() {
         return sequence.output.length;
       },
@@ -199,6 +200,7 @@ export class StepDriver {
       model: "bench",
       context,
       generations: [generation],
+      choices: 1,
       promptTokens,
       includeUsage: true,
       logprobs: false,

@@ -27,6 +27,38 @@ test("--help and --version answer on stdout", async () => {
   expect(await run(["--version"])).toEqual({ code: 0, stdout: `mlx-cb-serve ${version}\n`, stderr: "" });
 });
 
+describe("inspect", () => {
+  const fixture = (name: string) => join(import.meta.dir, "../fixtures", name);
+
+  test("of the embedded model, for people", async () => {
+    const { stdout, stderr, code } = await run(["inspect"]);
+    expect({ stderr, code }).toEqual({ stderr: "", code: 0 });
+    expect(stdout).toStartWith(
+      "tiny-chat\n  architecture  llama\n  parameters    3.44M, 16.00 bits each\n  quantization  none\n",
+    );
+  });
+
+  test("of a directory, for scripts", async () => {
+    const { stdout, stderr, code } = await run(["inspect", fixture("models/tiny-chat-4bit"), "--json", "--memory-limit", "20MB"]);
+    expect({ stderr, code }).toEqual({ stderr: "", code: 0 });
+    expect(JSON.parse(stdout)).toMatchObject({
+      architecture: "llama",
+      context_length: 4096,
+      parameters: 3_443_136,
+      quantization: [{ mode: "affine", bits: 4, group_size: 32 }],
+      max_context: 2048,
+      kv_bytes_per_token: 6144,
+      caches: [{ kind: "full", count: 6 }],
+    });
+  });
+
+  test("of a model that cannot be served", async () => {
+    const { stdout, stderr, code } = await run(["inspect", fixture("models/tiny-chat")]);
+    expect({ stdout, code }).toEqual({ stdout: "", code: 1 });
+    expect(stderr).toMatch(/^mlx-cb-serve: .* is not a model directory: it has no config\.json\n$/);
+  });
+});
+
 describe("what cannot start: one sentence, exit code 1, no stack", () => {
   const cases: [name: string, argv: string[], env: Record<string, string>, sentence: RegExp][] = [
     ["an unknown option", ["--prot", "1"], {}, /^Unknown option --prot: did you mean --port\?$/],

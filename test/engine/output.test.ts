@@ -85,6 +85,24 @@ describe("an output", () => {
     expect((await finished.next())!.finishReason).toBe("stop");
   });
 
+  test("shows the special tokens that are asked for, and no others", async () => {
+    const [start, end] = ["<|im_start|>", "<|im_end|>"].map((token) => tokenizer.tokenId(token)!);
+    const output = new Output(tokenizer, [], ["<|im_start|>", "<|none|>"]);
+    for (const id of [start!, ...idsOf(" a"), end!]) output.push({ id }, { hidden: false, stoppable: true });
+    output.push({ id: start! }, { hidden: true, stoppable: true });
+    output.finish("stop", false);
+    expect((await output.next())!.text).toBe("<|im_start|> a");
+  });
+
+  test("says of each token what it has added to the text", async () => {
+    const output = new Output(tokenizer, ["are we"]);
+    pushAll(output, "日How are you");
+    output.finish("length", false);
+    const { text, tokens } = (await output.next())!;
+    expect(tokens.map((token) => token.text).join("")).toBe(text);
+    expect(tokens.some((token) => token.text === "")).toBe(true);
+  });
+
   test("fails a reader that waits", async () => {
     const output = new Output(tokenizer, []);
     const reading = output.next();

@@ -21,7 +21,7 @@ async function start(options: Parameters<typeof startEngine>[0]): Promise<Direct
   return engine;
 }
 
-const randomIds = (random: Prng, count: number, vocab = 250) => Array.from({ length: count }, () => random.int(1, vocab));
+const randomIds = (random: Prng, count: number, vocab = 90) => Array.from({ length: count }, () => random.int(1, vocab));
 
 /** Prompts of a conversation: each is the one before with an answer and something new, shortened or edited now and then. */
 function conversation(random: Prng, common: readonly number[]): number[][] {
@@ -31,7 +31,7 @@ function conversation(random: Prng, common: readonly number[]): number[][] {
     prompts.push(text);
     text = [...text, ...randomIds(random, random.int(1, 120))];
     if (random.chance(0.3)) text = text.slice(0, random.int(60, text.length));
-    if (random.chance(0.3)) text[random.int(0, text.length - 1)] = random.int(1, 250);
+    if (random.chance(0.3)) text[random.int(0, text.length - 1)] = random.int(1, 90);
   }
   return prompts;
 }

@@ -22,7 +22,7 @@ export const GREEDY: SamplingParams = {
 type RowOptions = Partial<Omit<SamplerRow, "sampling">> & Partial<SamplingParams>;
 
 /** A row that draws greedily from its logits unless told otherwise. */
-export function row({ prompt, output, pending, banned, position, logprobs, seed, ...sampling }: RowOptions = {}): SamplerRow {
+export function row({ prompt, output, pending, banned, position, logprobs, seed, allowed, ...sampling }: RowOptions = {}): SamplerRow {
   return {
     sampling: { ...GREEDY, ...sampling },
     prompt: prompt ?? [],
@@ -32,6 +32,7 @@ export function row({ prompt, output, pending, banned, position, logprobs, seed,
     position: position ?? 0,
     logprobs: logprobs ?? null,
     seed: seed ?? 0,
+    allowed: allowed ?? null,
   };
 }
 

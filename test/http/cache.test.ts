@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { createApp } from "../../src/http/app.ts";
+import type { ErrorBody } from "../../src/http/fields.ts";
 import { ImitationServer } from "./imitation-server.ts";
 
 const chat = (key: string | null, body: Record<string, unknown> = {}) =>
@@ -56,6 +57,6 @@ describe("computed prefixes", () => {
   test("a salt that is no string is refused", async () => {
     const response = await createApp(new ImitationServer()).handle(chat(null, { cache_salt: 5 }));
     expect(response.status).toBe(400);
-    expect((await response.json()).error.param).toBe("cache_salt");
+    expect(((await response.json()) as ErrorBody).error.param).toBe("cache_salt");
   });
 });

@@ -6,7 +6,7 @@ import { ImitationServer } from "./imitation-server.ts";
 test("the app's type reaches an Eden client", async () => {
   const api = treaty(createApp(new ImitationServer()));
   const answer = await api.v1.chat.completions.post({ messages: [{ role: "user", content: "hi" }] });
-  const content: string | undefined = answer.data?.choices[0]?.message.content;
+  const content: string | null | undefined = answer.data?.choices[0]?.message.content;
   expect(content).toBe("Hello world");
   const health = await api.health.get();
   const tps: string | undefined = health.data?.stats.generation_tps;

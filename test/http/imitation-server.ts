@@ -1,10 +1,12 @@
 import type {
   ChatMessage,
   ChatTemplateOptions,
+  CompiledGrammar,
   EngineStats,
   Generation,
   GenerationChunk,
   GenerationRequest,
+  GrammarSpec,
   InferenceServer,
   ModelInfo,
   ServerStatus,
@@ -43,11 +45,15 @@ export class ImitationServer implements InferenceServer {
     contextLength: 4096,
     vocabSize: 512,
     created: 1700000000,
+    embedding: { dimensions: 4, maxTokens: 64 },
     defaultSampling: { temperature: 0.6, topP: 0.95, topK: 20, minP: 0.01, repetitionPenalty: 1.1 },
   };
   submitted: Submitted[] = [];
   rendered: { messages: readonly ChatMessage[]; options: ChatTemplateOptions | undefined }[] = [];
   encoded: { text: string; addSpecialTokens: boolean }[] = [];
+  compiled: GrammarSpec[] = [];
+  /** Thrown by `compileGrammar`. */
+  grammarRefusal: Error | null = null;
   /** What the next generations do; the last one stays for all that follow. */
   scripts: (Step[] | ((request: GenerationRequest) => Iterable<Step>))[] = [script(["Hello", " world"])];
   /** Thrown by `submit` from this submission on. */
@@ -72,9 +78,9 @@ export class ImitationServer implements InferenceServer {
     return messages.map(({ role, content }) => `<${role}>${content}`).join("");
   }
 
-  async encode(text: string, options: { addSpecialTokens: boolean }): Promise<number[]> {
+  async encode(text: string, options: { addSpecialTokens: boolean; truncateTo?: number }): Promise<number[]> {
     this.encoded.push({ text, ...options });
-    return [...Buffer.from(text)];
+    return [...Buffer.from(text)].slice(0, options.truncateTo);
   }
 
   decode(ids: readonly number[]): string {
@@ -83,6 +89,31 @@ export class ImitationServer implements InferenceServer {
 
   tokenBytes(id: number): Uint8Array {
     return id < 256 ? Uint8Array.of(id) : Buffer.from(`<|${id}|>`);
+  }
+
+  /** A grammar that allows everything and may always end. */
+  async compileGrammar(spec: GrammarSpec): Promise<CompiledGrammar> {
+    this.compiled.push(spec);
+    if (this.grammarRefusal !== null) throw this.grammarRefusal;
+    const next = async () => ({ mask: null, mayEnd: true, mustEnd: false });
+    return { matcher: () => ({ next, dispose() {} }) };
+  }
+
+  cleared = 0;
+  async clearPrefixCache(): Promise<number> {
+    this.cleared++;
+    return 1024;
+  }
+
+  /** Texts that were given to `embed`. */
+  embedded: (readonly number[])[][] = [];
+
+  /** The first ids of a text as a vector of four dimensions. */
+  async embed(texts: readonly (readonly number[])[], signal?: AbortSignal): Promise<Float32Array[]> {
+    signal?.throwIfAborted();
+    if (this.refusal !== null && this.embedded.length >= this.refusal.after) throw this.refusal.error;
+    this.embedded.push([...texts]);
+    return texts.map((ids) => normalize(Float32Array.from({ length: 4 }, (_, i) => ids[i] ?? 0)));
   }
 
   submit(request: GenerationRequest, signal?: AbortSignal): Generation {
@@ -94,6 +125,11 @@ export class ImitationServer implements InferenceServer {
     const steps = zero ? script([], "length") : typeof next === "function" ? next(request) : next;
     return imitate(this.submitted.length, request, entry, steps, signal);
   }
+}
+
+function normalize(vector: Float32Array): Float32Array {
+  const length = Math.hypot(...vector);
+  return vector.map((value) => value / length);
 }
 
 function imitate(
@@ -129,6 +165,7 @@ function imitate(
   return {
     id,
     promptTokenCount: request.promptTokens.length,
+      cachedTokenCount: 0,
     get completionTokenCount() {
       return count;
     },

@@ -183,6 +183,8 @@ describe("attention", () => {
     [6, 1, 24],
     [4, 2, 80],
     [10, 5, 128],
+    [34, 2, 16],
+    [70, 1, 24],
   ] as const) {
     test(`${heads} heads of ${dim} over ${kvHeads}: chunks and single tokens of rows in two classes`, () => {
       scope(() => {

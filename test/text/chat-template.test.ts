@@ -48,6 +48,20 @@ describe("which template", () => {
     ).toBe("messages");
   });
 
+  test("separate ones without a default are added to those of the config", () => {
+    const template = new ChatTemplate({ chat_template: "plain" }, [{ name: "tool_use", template: "with tools" }]);
+    expect(template.render(user)).toBe("plain");
+    expect(template.render(user, { tools: [{}] })).toBe("with tools");
+  });
+
+  test("one of another name does not stand in for a default that does not compile", () => {
+    const template = new ChatTemplate({}, [
+      { name: "default", template: "{% if %}" },
+      { name: "rag", template: "documents" },
+    ]);
+    expect(refusal(template).message).toContain("chat template cannot be used");
+  });
+
   test("none, or one that does not compile: only rendering is refused", () => {
     for (const config of [{}, { chat_template: null }, { chat_template: 7 }, { chat_template: [] }]) {
       const template = new ChatTemplate(config);

@@ -107,10 +107,10 @@ export const smallTokenizerJsons = {
     },
   },
   noDecoder: base,
-  /** A decoder that is left to the library. */
-  wordPiece: {
+  /** A decoder that is left to the library: spaces are stripped from every token. */
+  stripEach: {
     ...base,
-    decoder: { type: "WordPiece", prefix: "▁", cleanup: false },
+    decoder: { type: "Sequence", decoders: [blockToSpace, { type: "Strip", content: " ", start: 1, stop: 0 }] },
   },
 };
 

@@ -16,7 +16,7 @@ describe("loadTokenizer", () => {
   test("says in one sentence what is wrong with the files", () => {
     const load = (json: unknown) => () => loadTokenizer({ tokenizerJson: json, tokenizerConfig: {} });
     expect(load(undefined)).toThrow(StartupError);
-    expect(load(null)).toThrow(/slow-tokenizer-only repos are not supported/);
+    expect(load(null)).toThrow(/no tokenizer.json; slow tokenizers are not supported/);
     for (const json of [[], "x", {}, { model: {} }, { model: null }])
       expect(load(json)).toThrow(/has no model with a vocabulary/);
     const strange = { ...tokenizerJson, pre_tokenizer: { type: "Quantum" } };

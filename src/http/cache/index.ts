@@ -1,6 +1,6 @@
 import { Elysia } from "elysia";
 import type { HttpContext } from "../context.ts";
-import { commonFailures } from "../responses.ts";
+import { commonFailures } from "../failures.ts";
 import { described } from "../schema.ts";
 import { ClearedCache } from "./model.ts";
 

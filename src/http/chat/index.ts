@@ -1,7 +1,7 @@
 import { Elysia } from "elysia";
 import { readJsonObject } from "../body.ts";
-import type { HttpContext } from "../context.ts";
-import { generationFailures } from "../responses.ts";
+import { forCaller, type HttpContext } from "../context.ts";
+import { generationFailures } from "../failures.ts";
 import { checked, described } from "../schema.ts";
 import { streamEvents } from "../sse.ts";
 import { ChatCompletion, ChatCompletionRequest } from "./model.ts";
@@ -11,8 +11,9 @@ import { streamChat } from "./stream.ts";
 export function chatRoutes(context: HttpContext) {
   return new Elysia().post(
     "/v1/chat/completions",
-    async ({ body, request: { signal } }): Promise<Response> => {
-      const job = await startChat(context, body, signal);
+    async ({ body, request }): Promise<Response> => {
+      const { signal } = request;
+      const job = await startChat(forCaller(context, request), body, signal);
       return body.stream ? streamEvents(job, streamChat(job), signal) : Response.json(await completeChat(job));
     },
     {

@@ -1,3 +1,5 @@
+import type { ChatFormat } from "../../chat/format.ts";
+import { shapeHistory } from "../../chat/history.ts";
 import type { ChatMessage } from "../../engine/request.ts";
 import { InvalidRequest } from "../../errors.ts";
 import type { Message } from "./model.ts";
@@ -12,14 +14,15 @@ const templateRoles: Record<Message["role"], string> = {
   tool: "tool",
 };
 
-/** Brings messages into the shape that chat templates read: plain strings, and tool arguments as objects. */
-export function toTemplateMessages(messages: readonly Message[]): ChatMessage[] {
-  return messages.map((message, index) => {
+/** Brings messages into the shape that the model's chat template reads: plain strings, tool arguments as objects, and so on. */
+export function toTemplateMessages(messages: readonly Message[], format: ChatFormat): ChatMessage[] {
+  const plain = messages.map((message, index) => {
     const shaped: ChatMessage = { ...message, role: templateRoles[message.role], content: toText(message, index) };
     if (message.tool_calls == null) delete shaped.tool_calls;
     else shaped.tool_calls = message.tool_calls.map(parseArguments);
     return shaped;
   });
+  return shapeHistory(plain, format);
 }
 
 function toText({ role, content }: Message, index: number): string {

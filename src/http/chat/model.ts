@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { count, FinishReason, flag, maxTokens, model, samplingEntries, text, Usage, whole } from "../fields.ts";
+import { count, flag, maxTokens, model, samplingEntries, text, Usage, whole } from "../fields.ts";
 
 const ContentPart = v.pipe(
   v.looseObject({ type: v.string(), text: v.optional(v.string()) }),
@@ -13,12 +13,23 @@ export const Message = v.pipe(
     name: v.nullish(v.string()),
     tool_calls: v.nullish(v.array(v.looseObject({}))),
     tool_call_id: v.nullish(v.string()),
+    reasoning_content: text("Of an assistant's turn; chat templates say which of it the model sees again."),
+    reasoning: text("The same under another name."),
   }),
   v.description("One turn of the conversation."),
 );
 export type Message = v.InferOutput<typeof Message>;
 
-const Tool = v.looseObject({ type: v.literal("function"), function: v.looseObject({ name: v.string() }) });
+export const Tool = v.looseObject({
+  type: v.literal("function"),
+  function: v.looseObject({
+    name: v.pipe(v.string(), v.minLength(1)),
+    description: v.nullish(v.string()),
+    parameters: v.nullish(v.pipe(v.record(v.string(), v.unknown()), v.description("JSON Schema of the arguments."))),
+    strict: flag("Hold the arguments to the schema."),
+  }),
+});
+export type Tool = v.InferOutput<typeof Tool>;
 
 export const ChatCompletionRequest = v.pipe(
   v.object({
@@ -33,24 +44,36 @@ export const ChatCompletionRequest = v.pipe(
     ...samplingEntries,
     logprobs: flag("Return the log-probability of each output token."),
     top_logprobs: whole(0, 20, "How many of the most likely tokens to list at each position. Needs `logprobs`."),
-    tools: v.nullish(
-      v.pipe(v.array(Tool), v.maxLength(128), v.description("Functions that the chat template shows to the model.")),
-    ),
+    tools: v.nullish(v.pipe(v.array(Tool), v.maxLength(128), v.description("Functions that the model may call."))),
     tool_choice: v.nullish(
       v.pipe(
         v.union([v.picklist(["none", "auto", "required"]), v.looseObject({ type: v.string() })]),
-        v.description("`auto`, or `none` to hide the tools. `required` and a named tool are not supported yet."),
+        v.description("`auto`, `none` to hide the tools, `required` for at least one call, or the tool to call."),
       ),
     ),
     response_format: v.nullish(v.pipe(v.looseObject({ type: v.string() }), v.description("Only `text` is supported."))),
     chat_template_kwargs: v.nullish(
       v.pipe(v.record(v.string(), v.unknown()), v.description("Extra variables for the chat template.")),
     ),
-    reasoning_effort: text("Passed to the chat template."),
+    reasoning_effort: text("Passed to the chat template. `none` switches reasoning off where the template can."),
+    enable_thinking: flag("Passed to the chat template: false switches reasoning off where the template can."),
+    reasoning: v.nullish(
+      v.pipe(
+        v.object({
+          effort: text("As `reasoning_effort`."),
+          enabled: flag("As `enable_thinking`."),
+          exclude: flag("Leave the reasoning out of the answer."),
+          max_tokens: whole(0, Number.MAX_SAFE_INTEGER, "As `thinking_budget`."),
+        }),
+        v.description("The same options together."),
+      ),
+    ),
+    thinking_budget: whole(0, Number.MAX_SAFE_INTEGER, "The most tokens of reasoning; then its end is written for the model."),
+    include_reasoning: flag("False leaves the reasoning out of the answer. Default: true."),
     metadata: v.nullish(v.pipe(v.record(v.string(), v.unknown()), v.description("Accepted and not used."))),
     service_tier: text("Accepted and not used."),
     store: flag("Accepted and not used."),
-    parallel_tool_calls: flag("Accepted and not used."),
+    parallel_tool_calls: flag("False: at most one call. Default: true."),
   }),
   v.description("Unknown fields are ignored; null is the same as leaving a field out."),
 );
@@ -64,6 +87,27 @@ export const ChatLogprobs = v.object({
 });
 export type ChatLogprobs = v.InferOutput<typeof ChatLogprobs>;
 
+const ToolCall = v.object({
+  id: v.string(),
+  type: v.literal("function"),
+  function: v.object({ name: v.string(), arguments: v.pipe(v.string(), v.description("JSON text of an object.")) }),
+});
+
+/** Id, type and name come in a call's first delta, its arguments in fragments after that. */
+const ToolCallDelta = v.object({
+  index: count,
+  id: v.optional(v.string()),
+  type: v.optional(v.literal("function")),
+  function: v.object({ name: v.optional(v.string()), arguments: v.string() }),
+});
+
+const ChatFinishReason = v.picklist(["stop", "length", "tool_calls"]);
+
+const reasoningEntries = {
+  reasoning_content: v.optional(v.pipe(v.string(), v.description("What the model thought before it answered."))),
+  reasoning: v.optional(v.pipe(v.string(), v.description("The same under another name."))),
+};
+
 export const ChatCompletion = v.object({
   id: v.string(),
   object: v.literal("chat.completion"),
@@ -73,9 +117,15 @@ export const ChatCompletion = v.object({
   choices: v.array(
     v.object({
       index: count,
-      message: v.object({ role: v.literal("assistant"), content: v.string(), refusal: v.null() }),
+      message: v.object({
+        role: v.literal("assistant"),
+        content: v.pipe(v.nullable(v.string()), v.description("Null where there are only calls.")),
+        refusal: v.null(),
+        ...reasoningEntries,
+        tool_calls: v.optional(v.array(ToolCall)),
+      }),
       logprobs: v.nullable(ChatLogprobs),
-      finish_reason: FinishReason,
+      finish_reason: ChatFinishReason,
     }),
   ),
   usage: Usage,
@@ -96,9 +146,11 @@ export const ChatCompletionChunk = v.pipe(
           role: v.optional(v.literal("assistant")),
           content: v.optional(v.string()),
           refusal: v.optional(v.null()),
+          ...reasoningEntries,
+          tool_calls: v.optional(v.array(ToolCallDelta)),
         }),
         logprobs: v.nullable(ChatLogprobs),
-        finish_reason: v.nullable(FinishReason),
+        finish_reason: v.nullable(ChatFinishReason),
       }),
     ),
     usage: v.optional(v.nullable(Usage)),

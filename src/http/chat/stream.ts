@@ -1,9 +1,10 @@
-import { countUsage, type Job, readJob } from "../job.ts";
+import type { ChatEvent } from "../../chat/events.ts";
+import { countChatUsage, readChat } from "../chat-events.ts";
 import { done } from "../sse.ts";
-import { toChatLogprobs } from "./service.ts";
+import { type ChatCompletionJob, toChatLogprobs } from "./service.ts";
 
 /** The answer as framed server-sent events. What all chunks share is serialised once. */
-export async function* streamChat(job: Job): AsyncGenerator<string> {
+export async function* streamChat(job: ChatCompletionJob): AsyncGenerator<string> {
   const { id, created, model, includeUsage } = job;
   const fixed = JSON.stringify({
     id,
@@ -18,15 +19,38 @@ export async function* streamChat(job: Job): AsyncGenerator<string> {
   const role = `{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null${tail}`;
 
   yield opens.map((open) => open + role).join("");
-  for await (const [index, { text, tokens, finishReason }] of readJob(job)) {
+  for await (const [index, { events, tokens, finishReason }] of readChat(job)) {
     const open = opens[index]!;
-    let events = "";
-    if (text !== "" || tokens.length > 0) {
-      const logprobs = job.logprobs ? JSON.stringify(toChatLogprobs(job, tokens)) : "null";
-      events += `${open}{"content":${JSON.stringify(text)}},"logprobs":${logprobs},"finish_reason":null${tail}`;
+    const deltas = events.map((event) => toDelta(event, job.showsReasoning)).filter((delta) => delta !== null);
+    // The tokens of marks are listed as well; they come with what comes next, or alone.
+    if (deltas.length === 0 && tokens.length > 0) deltas.push('{"content":""}');
+    let frames = "";
+    for (const [place, delta] of deltas.entries()) {
+      const logprobs = job.logprobs && place === 0 ? JSON.stringify(toChatLogprobs(job, tokens)) : "null";
+      frames += `${open}${delta},"logprobs":${logprobs},"finish_reason":null${tail}`;
     }
-    if (finishReason !== null) events += `${open}{},"logprobs":null,"finish_reason":"${finishReason}"${tail}`;
-    yield events;
+    if (finishReason !== null) frames += `${open}{},"logprobs":null,"finish_reason":"${finishReason}"${tail}`;
+    if (frames !== "") yield frames;
   }
-  yield includeUsage ? `${head}],"usage":${JSON.stringify(countUsage(job))}}\n\n${done}` : done;
+  yield includeUsage ? `${head}],"usage":${JSON.stringify(countChatUsage(job))}}\n\n${done}` : done;
+}
+
+/** JSON of what an event adds; null: nothing. */
+function toDelta(event: ChatEvent, showsReasoning: boolean): string | null {
+  switch (event.type) {
+    case "content":
+      return `{"content":${JSON.stringify(event.text)}}`;
+    case "reasoning": {
+      const text = JSON.stringify(event.text);
+      return showsReasoning ? `{"reasoning_content":${text},"reasoning":${text}}` : null;
+    }
+    case "tool_call_start": {
+      const { index, id, name } = event;
+      return JSON.stringify({ tool_calls: [{ index, id, type: "function", function: { name, arguments: "" } }] });
+    }
+    case "tool_call_arguments":
+      return `{"tool_calls":[{"index":${event.index},"function":{"arguments":${JSON.stringify(event.text)}}}]}`;
+    case "tool_call_end":
+      return null;
+  }
 }

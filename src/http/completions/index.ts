@@ -1,7 +1,7 @@
 import { Elysia } from "elysia";
 import { readJsonObject } from "../body.ts";
-import type { HttpContext } from "../context.ts";
-import { generationFailures } from "../responses.ts";
+import { forCaller, type HttpContext } from "../context.ts";
+import { generationFailures } from "../failures.ts";
 import { checked, described } from "../schema.ts";
 import { streamEvents } from "../sse.ts";
 import { Completion, CompletionRequest } from "./model.ts";
@@ -11,8 +11,9 @@ import { streamCompletion } from "./stream.ts";
 export function completionRoutes(context: HttpContext) {
   return new Elysia().post(
     "/v1/completions",
-    async ({ body, request: { signal } }): Promise<Response> => {
-      const job = await startCompletion(context, body, signal);
+    async ({ body, request }): Promise<Response> => {
+      const { signal } = request;
+      const job = await startCompletion(forCaller(context, request), body, signal);
       return body.stream ? streamEvents(job, streamCompletion(job), signal) : Response.json(await completeText(job));
     },
     {

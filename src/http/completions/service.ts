@@ -44,6 +44,7 @@ export async function startCompletion(
     requests: prompts.flatMap(({ tokens }) =>
       toGenerationRequests(body, { promptTokens: tokens, adapter, maxTokens, logprobs }, server.model),
     ),
+    choices: n,
     promptTokens: prompts.reduce((sum, { tokens }) => sum + tokens.length, 0),
     includeUsage: body.stream_options?.include_usage ?? false,
     logprobs: logprobs !== null,

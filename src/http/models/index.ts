@@ -1,7 +1,7 @@
 import { Elysia } from "elysia";
 import type { HttpContext } from "../context.ts";
 import { ErrorBody } from "../fields.ts";
-import { commonFailures } from "../responses.ts";
+import { commonFailures } from "../failures.ts";
 import { described } from "../schema.ts";
 import { Model, ModelList, ModelParams } from "./model.ts";
 import { findModel, listModels, modelNameOf } from "./service.ts";

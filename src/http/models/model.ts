@@ -1,6 +1,22 @@
 import * as v from "valibot";
 import { count } from "../fields.ts";
 
+const ModelDetails = v.object({
+  dtype: v.pipe(v.string(), v.description("Type of activations and caches.")),
+  parameters: count,
+  bits_per_weight: v.number(),
+  weight_bytes: v.pipe(count, v.description("In memory.")),
+  quantization: v.pipe(
+    v.array(v.object({ mode: v.string(), bits: count, group_size: count, share: v.number() })),
+    v.description("The ways in which matrices are quantized, with their shares of the parameters; empty for a dense model."),
+  ),
+  max_context: v.pipe(count, v.description("As much of the context as one sequence has memory for.")),
+  kv_bytes_per_token: v.pipe(count, v.description("What every further token of a sequence takes.")),
+  state_bytes_per_sequence: v.pipe(count, v.description("What a sequence takes besides: windows and states.")),
+  caches: v.array(v.object({ kind: v.string(), count })),
+});
+export type ModelDetails = v.InferOutput<typeof ModelDetails>;
+
 export const Model = v.object({
   id: v.string(),
   object: v.literal("model"),
@@ -8,6 +24,7 @@ export const Model = v.object({
   owned_by: v.string(),
   architecture: v.string(),
   context_length: count,
+  details: v.optional(v.pipe(ModelDetails, v.description("Only when a single model is asked for."))),
   parent: v.optional(v.pipe(v.string(), v.description("Of an adapter: the model that it belongs to."))),
 });
 export type Model = v.InferOutput<typeof Model>;

@@ -1,7 +1,7 @@
-import type { ModelInfo } from "../../engine/request.ts";
+import type { ModelInfo, ModelSummary } from "../../engine/request.ts";
 import { NotFound } from "../../errors.ts";
 import type { HttpContext } from "../context.ts";
-import type { Model } from "./model.ts";
+import type { Model, ModelDetails } from "./model.ts";
 
 /** What a request is answered by. */
 export interface ModelChoice {
@@ -22,7 +22,24 @@ export function chooseModel({ server, options }: HttpContext, name: string | nul
 export function findModel({ server }: HttpContext, name: string): Model {
   const found = find(server.model, name);
   if (!found) throw unknownModel(server.model, name);
-  return toModel(server.model, found);
+  const { summary } = server.model;
+  const details = summary && found.adapter === null && { details: toDetails(summary) };
+  return { ...toModel(server.model, found), ...details };
+}
+
+/** What a model is made of and takes, in the API's words. */
+export function toDetails(summary: ModelSummary): ModelDetails {
+  return {
+    dtype: summary.dtype,
+    parameters: summary.parameters,
+    bits_per_weight: summary.bitsPerWeight,
+    weight_bytes: summary.weightBytes,
+    quantization: summary.quantization.map(({ mode, bits, groupSize, share }) => ({ mode, bits, group_size: groupSize, share })),
+    max_context: summary.maxContext,
+    kv_bytes_per_token: summary.kvBytesPerToken,
+    state_bytes_per_sequence: summary.stateBytesPerSequence,
+    caches: [...summary.caches],
+  };
 }
 
 /** The model comes first. */

@@ -129,7 +129,7 @@ function inputsKey(target: NativeTarget, sources: string): string {
       .filter((name) => pattern.test(name))
       .sort()
       .flatMap((name) => [name, readFileSync(join(directory, name))]);
-  return sha256(target, JSON.stringify(WHEELS[target]), ...read(sources, /\.(cpp|h)$/), ...read(import.meta.dir, /\.ts$/));
+  return sha256(target, JSON.stringify(WHEELS[target]), ...read(sources, /\.(cpp|h|inc)$/), ...read(import.meta.dir, /\.ts$/));
 }
 
 function upToDate(directory: string, key: string): string[] | null {

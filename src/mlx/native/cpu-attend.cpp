@@ -76,7 +76,9 @@ mx::array cpu_attend(
   inputs.insert(inputs.end(), caches.begin(), caches.end());
   mx::Shape shape{static_cast<int>(tokens), static_cast<int>(heads * value_dim)};
   auto run = [=](const std::vector<const void*>& in, void* out) {
-    const int64_t group = heads / kv_heads, block = std::max<int64_t>(1, kQueryRows / group);
+    // A group of many heads (latent attention has them all in one) is shared among threads.
+    const int64_t group = heads / kv_heads, parts_of_group = (group + kPanel - 1) / kPanel, per_part = (group + parts_of_group - 1) / parts_of_group;
+    const int64_t block = std::max<int64_t>(1, kQueryRows / per_part);
     // Long stretches are shared by blocks of queries; every item is one block, all key-value heads.
     std::vector<AttendItem> items;
     for (const Stretch& t : stretches)
@@ -100,22 +102,23 @@ mx::array cpu_attend(
       if (writes) write(t, 0, floats(in[k_at]), dim);
       if (writes_v) write(t, 1, floats(in[v_at]), value_dim);
     }
-    int64_t total = static_cast<int64_t>(items.size()) * kv_heads;
+    int64_t total = static_cast<int64_t>(items.size()) * kv_heads * parts_of_group;
     parallel_for(total, [&](int64_t i) {
-      const AttendItem& item = items[i / kv_heads];
+      const AttendItem& item = items[i / (kv_heads * parts_of_group)];
       const Stretch& t = *item.stretch;
-      int64_t head = i % kv_heads, token = t.offset + item.first;
+      int64_t head = i / parts_of_group % kv_heads, token = t.offset + item.first;
+      int64_t first_head = i % parts_of_group * per_part;
       AttentionTask task;
-      task.q = floats(in[0]) + (token * heads + head * group) * dim;
+      task.q = floats(in[0]) + (token * heads + head * group + first_head) * dim;
       task.q_stride = heads * dim;
       task.k = cache_row(t, 0, head);
       task.v = latent ? task.k : cache_row(t, 1, head);
       task.k_stride = dim;
       task.v_stride = latent ? dim : value_dim;
       task.slots = slots_of[t.sizeClass];
-      task.out = static_cast<float*>(out) + (token * heads + head * group) * value_dim;
+      task.out = static_cast<float*>(out) + (token * heads + head * group + first_head) * value_dim;
       task.out_stride = heads * value_dim;
-      task.heads = static_cast<int>(group);
+      task.heads = static_cast<int>(std::min(per_part, group - first_head));
       task.dim = static_cast<int>(dim);
       task.value_dim = static_cast<int>(value_dim);
       task.tokens = static_cast<int>(item.count);
@@ -124,11 +127,11 @@ mx::array cpu_attend(
       task.chunk = o.chunk;
       task.scale = o.scale;
       task.softcap = o.softcap;
-      task.sinks = sunk ? floats(in[sinks_at]) + head * group : nullptr;
+      task.sinks = sunk ? floats(in[sinks_at]) + head * group + first_head : nullptr;
       thread_local std::vector<float> scratch;
       size_t need = static_cast<size_t>(attention_scratch(task));
       if (scratch.size() < need) scratch.resize(need);
-      (item.count == 1 ? kernels().attend_one : kernels().attend_many)(task, scratch.data());
+      (task.one_by_one() ? kernels().attend_one : kernels().attend_many)(task, scratch.data());
     });
   };
   return cpu_make(shape, mx::float32, "Attend", std::move(inputs), s, std::move(run));

@@ -38,10 +38,15 @@ const Kernels& kernels() {
 }
 
 int64_t attention_scratch(const AttentionTask& t) {
-  if (t.tokens == 1) return t.keys - t.first_seen(t.keys - 1) + 16;
+  if (t.one_by_one()) return t.keys - t.first_seen(t.keys - 1) + 16;
   int64_t rows = std::max<int64_t>(kQueryRows, t.heads) + kPanel;
   int64_t padded = (t.value_dim + kPanel - 1) / kPanel * kPanel;
   return rows * (t.dim + padded + 2) + 2 * 64 * kPanel + 64;
+}
+
+int64_t scan_scratch(int64_t dim) {
+  int64_t padded = (dim + 15) / 16 * 16;
+  return (2 * kScanTokens + 16) * padded + 3 * kScanTokens;
 }
 
 }  // namespace shim

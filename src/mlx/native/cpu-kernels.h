@@ -11,17 +11,23 @@ constexpr int kPanel = 32;
 // Rows of queries (tokens x heads of a group) that `attend_many` takes at once.
 constexpr int kQueryRows = 192;
 
+// From so many heads of a group on they are computed together.
+constexpr int kWideGroup = 12;
+
 // How the elements of a packed weight are stored.
 enum class WeightKind : int { f32 = 0, bf16 = 1 };
 
-// A quantized panel is a row of groups; each has kPanel scales and kPanel offsets (float32), then the levels of its inputs:
-// 16 bytes each with 4 bits (column c in the low half of byte c, column c + 16 in the high half), 32 bytes with 8 bits.
+// A quantized panel is a row of groups; each has kPanel scales and, unless its levels are floating-point numbers, kPanel offsets
+// (float32), then the levels of its inputs: 16 bytes each with 4 bits (column c in the low half of byte c, column c + 16 in the
+// high half), 32 bytes with 8 bits.
 struct QuantizedLayout {
   int64_t k;
   int group;
-  int bits;  // 4 or 8
+  int bits;      // 4 or 8
+  bool e2m1;     // levels of 4 bits are floating-point numbers, of which the scales are half
   int64_t input_bytes() const { return kPanel * bits / 8; }
-  int64_t group_bytes() const { return 2 * kPanel * 4 + group * input_bytes(); }
+  int64_t head_bytes() const { return (e2m1 ? 1 : 2) * kPanel * 4; }
+  int64_t group_bytes() const { return head_bytes() + group * input_bytes(); }
   int64_t panel_bytes() const { return k / group * group_bytes(); }
 };
 
@@ -45,12 +51,70 @@ struct AttentionTask {
   float scale;
   float softcap;        // > 0: scores become softcap tanh(score / softcap)
   const float* sinks;   // [heads] of the group, or null: a score without a value
+  bool both = false;    // every query sees all keys, later ones too; `attend_many` only, without window and chunk
+
+  // Whether every head goes over the keys by itself. Many heads on the same keys are computed together even for one token.
+  bool one_by_one() const { return tokens == 1 && heads < kWideGroup; }
 
   // First position that a query sees.
   int64_t first_seen(int64_t position) const {
     if (window > 0) return position < window ? 0 : position - window + 1;
     return chunk > 0 ? position - position % chunk : 0;
   }
+};
+
+// A stretch of one sequence through a causal depthwise convolution. All rows are `stride` floats apart.
+struct ConvolveTask {
+  const float* x;       // [tokens][channels]
+  const float* weight;  // [taps][channels], the last one for the token itself
+  const float* bias;    // [channels] or null
+  float* state;         // [taps - 1][channels]: the inputs before, the oldest first
+  float* y;             // [tokens][channels]
+  int64_t stride;
+  int64_t tokens, channels;
+  int taps;
+  bool fresh;           // nothing has been before
+  bool silu;
+};
+
+constexpr int kMaxTaps = 16;
+
+// Tokens that a scan takes at once, so that what is prepared for them stays in a near cache.
+constexpr int64_t kScanTokens = 64;
+
+// A stretch of one sequence through one value head of a gated delta rule.
+struct DeltaTask {
+  const float* q;        // [tokens][key_dim], not normalised
+  const float* k;        // [tokens][key_dim], not normalised
+  const float* v;        // [tokens][value_dim]
+  int64_t stride;        // floats between tokens
+  const float* a;        // [tokens]
+  const float* b;        // [tokens]
+  int64_t gate_stride;
+  float decay, bias;
+  float* state;          // [value_dim][key_dim]
+  float* y;              // [tokens][value_dim]
+  int64_t y_stride;
+  int64_t tokens;
+  int key_dim, value_dim;
+  bool fresh;
+};
+
+// A stretch of one sequence through one head of a state space.
+struct StateSpaceTask {
+  const float* x;        // [tokens][dim]
+  const float* b;        // [tokens][states]
+  const float* c;        // [tokens][states]
+  int64_t stride;        // floats between tokens
+  const float* dt;       // [tokens]
+  int64_t dt_stride;
+  float bias, decay, skip, low, high;
+  float* state;          // [dim][states]
+  float* y;              // [tokens][dim]
+  int64_t y_stride;
+  int64_t tokens;
+  int dim, states;
+  bool fresh;
 };
 
 struct Kernels {
@@ -68,18 +132,28 @@ struct Kernels {
   void (*swiglu)(const float* gate, const float* up, float* y, int64_t n);
   // gelu(gate) * up, with gelu's tanh approximation
   void (*geglu)(const float* gate, const float* up, float* y, int64_t n);
+  // (up + 1) gate sigmoid(1.702 gate), gate held at 7 from above and up at both sides
+  void (*clipped_swiglu)(const float* gate, const float* up, float* y, int64_t n);
+  // x (1 + erf(x / sqrt(2))) / 2
+  void (*gelu)(const float* x, float* y, int64_t n);
   // table [tokens][half][2] of cos and sin; rotates the first 2 * half of each head, copies the rest.
   void (*rope)(const float* x, const float* table, float* y, int64_t tokens, int64_t heads, int64_t dim, int64_t half, bool pairs);
-  void (*attend_one)(const AttentionTask& task, float* scratch);   // tokens == 1
+  void (*attend_one)(const AttentionTask& task, float* scratch);   // one_by_one()
   void (*attend_many)(const AttentionTask& task, float* scratch);  // any number of tokens
   // y = e^((x - shift) scale), 0 where x is below `low`; returns the sum.
   double (*exponentials)(const float* x, float shift, float scale, float low, float* y, int64_t n);
   // Index of the first maximum.
   int64_t (*argmax)(const float* x, int64_t n);
+  void (*convolve)(const ConvolveTask& task);
+  void (*gated_delta)(const DeltaTask& task, float* scratch);
+  void (*state_space)(const StateSpaceTask& task, float* scratch);
 };
 
 // Floats of scratch that the attention kernels need.
 int64_t attention_scratch(const AttentionTask& task);
+
+// Floats of scratch that the scans need whose inner loop is `dim` long.
+int64_t scan_scratch(int64_t dim);
 
 const Kernels& kernels();
 

@@ -50,14 +50,13 @@ void require(bool condition, const char* message) {
 
 const float* floats(const void* p) { return static_cast<const float*>(p); }
 
-// So many panels a work item that it takes long enough to be worth handing over, and there are several for each thread.
+}  // namespace
+
 int64_t panels_per_item(int64_t panels, int64_t rows, int64_t k) {
   int64_t least = std::max<int64_t>(1, 300000 / std::max<int64_t>(1, rows * k * kPanel));
   int64_t even = std::max<int64_t>(1, panels / (2 * compute_threads()));
   return std::max(least, even);
 }
-
-}  // namespace
 
 mx::array cpu_make(mx::Shape shape, mx::Dtype dtype, const char* name, std::vector<mx::array> inputs, mx::Stream s, CpuRun run) {
   if (s.device != mx::Device::cpu) throw std::invalid_argument(std::string(name) + " is for the CPU only");
@@ -70,16 +69,21 @@ mx::array cpu_plain(const mx::array& x, mx::Stream s) {
 }
 
 mx::array cpu_pack(const mx::array& weight, mx::Stream s) {
-  require(weight.ndim() == 2, "pack: a matrix is needed");
+  require(weight.ndim() == 2 || weight.ndim() == 3, "pack: a matrix is needed, or one for each expert");
   bool half = weight.dtype() == mx::bfloat16;
   mx::array w = mx::contiguous(half ? weight : mx::astype(weight, mx::float32, s), false, s);
-  int64_t n = w.shape(0), k = w.shape(1), panels = (n + kPanel - 1) / kPanel;
+  int64_t n = w.shape(-2), k = w.shape(-1), each = (n + kPanel - 1) / kPanel, panels = w.ndim() == 3 ? w.shape(0) * each : each;
   mx::Shape shape{static_cast<int>(panels), static_cast<int>(k), kPanel};
   return cpu_make(shape, half ? mx::bfloat16 : mx::float32, "Pack", {w}, s, [=](const std::vector<const void*>& in, void* out) {
-    auto copy = [&](auto* from, auto* to) {
-      std::memset(to, 0, panels * k * kPanel * sizeof(*to));
-      for (int64_t row = 0; row < n; row++)
-        for (int64_t i = 0; i < k; i++) to[(row / kPanel * k + i) * kPanel + row % kPanel] = from[row * k + i];
+    auto copy = [&](auto* source, auto* target) {
+      parallel_for(panels, [&](int64_t p) {
+        int64_t columns = std::min<int64_t>(kPanel, n - p % each * kPanel);
+        auto* from = source + (p / each * n + p % each * kPanel) * k;
+        auto* to = target + p * k * kPanel;
+        if (columns < kPanel) std::memset(to, 0, k * kPanel * sizeof(*to));
+        for (int64_t i = 0; i < k; i++)
+          for (int64_t c = 0; c < columns; c++) to[i * kPanel + c] = from[c * k + i];
+      });
     };
     if (half)
       copy(static_cast<const uint16_t*>(in[0]), static_cast<uint16_t*>(out));
@@ -136,99 +140,6 @@ mx::array cpu_rows(const mx::array& packed, const mx::array& ids, mx::Stream s) 
   });
 }
 
-namespace {
-
-QuantizedLayout layout_of(int64_t k, int group, int bits) {
-  require(k > 0 && group > 0 && k % group == 0 && bits >= 2 && bits <= 8, "quantized: group and bits do not fit");
-  return {k, group, bits <= 4 ? 4 : 8};
-}
-
-int64_t panels_of(const mx::array& packed, const QuantizedLayout& q) {
-  require(packed.dtype() == mx::uint8 && packed.ndim() == 2 && packed.shape(1) == q.panel_bytes(), "quantized: the weight is not packed so");
-  return packed.shape(0);
-}
-
-}  // namespace
-
-mx::array cpu_quantized_pack(
-    const mx::array& weight, const mx::array& scales, const mx::array& biases, int k, int group, int bits, mx::Stream s) {
-  QuantizedLayout q = layout_of(k, group, bits);
-  require(weight.ndim() == 2 && weight.dtype() == mx::uint32 && int64_t{weight.shape(1)} * 32 == int64_t{k} * bits, "quantized: the weight has another shape");
-  require(scales.shape() == mx::Shape({weight.shape(0), k / group}) && biases.shape() == scales.shape(), "quantized: scales or biases have another shape");
-  int64_t n = weight.shape(0), panels = (n + kPanel - 1) / kPanel, row_bytes = int64_t{k} * bits / 8;
-  require(q.panel_bytes() < (int64_t{1} << 31), "quantized: too wide");
-  std::vector<mx::array> inputs{mx::contiguous(weight, false, s), mx::contiguous(mx::astype(scales, mx::float32, s), false, s), mx::contiguous(mx::astype(biases, mx::float32, s), false, s)};
-  mx::Shape shape{static_cast<int>(panels), static_cast<int>(q.panel_bytes())};
-  return cpu_make(shape, mx::uint8, "QuantizedPack", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
-    auto* to = static_cast<uint8_t*>(out);
-    std::memset(to, 0, panels * q.panel_bytes());
-    int64_t groups = k / group;
-    for (int64_t row = 0; row < n; row++) {
-      uint8_t* panel = to + row / kPanel * q.panel_bytes();
-      int64_t column = row % kPanel;
-      const auto* bytes = static_cast<const uint8_t*>(in[0]) + row * row_bytes;
-      for (int64_t g = 0; g < groups; g++) {
-        uint8_t* at = panel + g * q.group_bytes();
-        reinterpret_cast<float*>(at)[column] = floats(in[1])[row * groups + g];
-        reinterpret_cast<float*>(at)[kPanel + column] = floats(in[2])[row * groups + g];
-        uint8_t* levels = at + 2 * kPanel * 4;
-        for (int64_t i = 0; i < group; i++, levels += q.input_bytes()) {
-          // Levels follow each other as a stream of bits, the lowest first.
-          int64_t bit = (g * group + i) * bits;
-          unsigned both = bytes[bit / 8];
-          if (bit / 8 + 1 < row_bytes) both |= static_cast<unsigned>(bytes[bit / 8 + 1]) << 8;
-          auto level = static_cast<uint8_t>(both >> bit % 8 & ((1u << bits) - 1));
-          if (q.bits == 4)
-            levels[column % (kPanel / 2)] |= static_cast<uint8_t>(column < kPanel / 2 ? level : level << 4);
-          else
-            levels[column] = level;
-        }
-      }
-    }
-  });
-}
-
-mx::array cpu_quantized_linear(
-    const mx::array& x, const mx::array& packed, const std::optional<mx::array>& bias, int n, int group, int bits, mx::Stream s) {
-  require(x.ndim() >= 1, "quantized: no axis");
-  QuantizedLayout q = layout_of(x.shape(-1), group, bits);
-  int64_t panels = panels_of(packed, q), rows = x.size() / q.k;
-  require((n + kPanel - 1) / kPanel == panels, "quantized: shapes differ");
-  require(!bias || (bias->ndim() == 1 && bias->shape(0) == n), "quantized: the bias has another length");
-  std::vector<mx::array> inputs{cpu_plain(x, s), packed};
-  if (bias) inputs.push_back(cpu_plain(*bias, s));
-  mx::Shape shape = x.shape();
-  shape.back() = n;
-  return cpu_make(shape, mx::float32, "QuantizedLinear", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
-    const float* b = in.size() > 2 ? floats(in[2]) : nullptr;
-    int64_t step = panels_per_item(panels, rows, q.k);
-    parallel_for((panels + step - 1) / step, [&](int64_t i) {
-      kernels().quantized(floats(in[0]), rows, q, static_cast<const uint8_t*>(in[1]), b, static_cast<float*>(out), n, i * step, std::min(panels, (i + 1) * step));
-    });
-  });
-}
-
-mx::array cpu_quantized_rows(const mx::array& packed, const mx::array& ids, int k, int group, int bits, mx::Stream s) {
-  QuantizedLayout q = layout_of(k, group, bits);
-  require(ids.ndim() == 1 && ids.dtype() == mx::int32, "rows: ids must be int32");
-  int64_t count = ids.shape(0), limit = panels_of(packed, q) * kPanel;
-  mx::Shape shape{static_cast<int>(count), k};
-  return cpu_make(shape, mx::float32, "QuantizedRows", {packed, mx::contiguous(ids, false, s)}, s, [=](const std::vector<const void*>& in, void* out) {
-    auto* to = static_cast<float*>(out);
-    for (int64_t r = 0; r < count; r++) {
-      int64_t id = std::clamp<int64_t>(static_cast<const int32_t*>(in[1])[r], 0, limit - 1);
-      const uint8_t* panel = static_cast<const uint8_t*>(in[0]) + id / kPanel * q.panel_bytes();
-      int64_t column = id % kPanel;
-      for (int64_t i = 0; i < q.k; i++) {
-        const uint8_t* at = panel + i / q.group * q.group_bytes();
-        const uint8_t* levels = at + 2 * kPanel * 4 + i % q.group * q.input_bytes();
-        int level = q.bits == 8 ? levels[column] : column < kPanel / 2 ? levels[column] & 15 : levels[column - kPanel / 2] >> 4;
-        *to++ = static_cast<float>(level) * reinterpret_cast<const float*>(at)[column] + reinterpret_cast<const float*>(at)[kPanel + column];
-      }
-    }
-  });
-}
-
 mx::array cpu_rms_norm(const mx::array& x, const std::optional<mx::array>& weight, float eps, mx::Stream s) {
   require(x.ndim() >= 1, "rms_norm: no axis");
   int64_t n = x.shape(-1), rows = n > 0 ? x.size() / n : 0;
@@ -278,6 +189,10 @@ mx::array gated(const mx::array& gate, const mx::array& up, const char* name, de
 mx::array cpu_swiglu(const mx::array& gate, const mx::array& up, mx::Stream s) { return gated(gate, up, "Swiglu", &Kernels::swiglu, s); }
 
 mx::array cpu_geglu(const mx::array& gate, const mx::array& up, mx::Stream s) { return gated(gate, up, "Geglu", &Kernels::geglu, s); }
+
+mx::array cpu_clipped_swiglu(const mx::array& gate, const mx::array& up, mx::Stream s) {
+  return gated(gate, up, "ClippedSwiglu", &Kernels::clipped_swiglu, s);
+}
 
 mx::array cpu_rope_table(const mx::array& positions, const mx::array& freqs, float scale, mx::Stream s) {
   require(positions.ndim() == 1 && positions.dtype() == mx::int32 && freqs.ndim() == 1, "rope_table: positions [T], freqs [half]");

@@ -111,4 +111,24 @@ mx::array cpu_sample(const mx::array& scores, const mx::array& params, mx::Strea
   });
 }
 
+mx::array cpu_mask(const mx::array& scores, const mx::array& allowed, mx::Stream s) {
+  if (scores.ndim() != 2 || allowed.ndim() != 2 || allowed.shape(0) != scores.shape(0) || allowed.shape(1) < (scores.shape(1) + 31) / 32)
+    throw std::invalid_argument("mask: scores [n, m], allowed [n, at least m / 32]");
+  if (allowed.dtype() != mx::int32) throw std::invalid_argument("mask: the allowed tokens are bits of int32");
+  int64_t rows = scores.shape(0), n = scores.shape(1), words = allowed.shape(1);
+  std::vector<mx::array> inputs{cpu_plain(scores, s), mx::contiguous(allowed, false, s)};
+  return cpu_make(scores.shape(), mx::float32, "Mask", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
+    parallel_for(rows, [&](int64_t r) {
+      const float* x = static_cast<const float*>(in[0]) + r * n;
+      const uint32_t* bits = static_cast<const uint32_t*>(in[1]) + r * words;
+      float* y = static_cast<float*>(out) + r * n;
+      for (int64_t at = 0; at < n; at += 32) {
+        uint32_t word = bits[at / 32];
+        int64_t end = std::min<int64_t>(n - at, 32);
+        for (int64_t i = 0; i < end; i++) y[at + i] = (word >> i) & 1 ? x[at + i] : -INFINITY;
+      }
+    });
+  });
+}
+
 }  // namespace shim

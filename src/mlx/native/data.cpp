@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,16 +24,28 @@ mx::Shape checked_shape(const int32_t* shape, int32_t ndim, mx::Dtype dtype, dou
   return s;
 }
 
-// MLX shares the block where the device can use it and copies it otherwise.
-mx::array adopt(void* block, mx::Shape shape, mx::Dtype dtype) {
-  return mx::array(block, std::move(shape), dtype, [](void* p) { std::free(p); });
-}
+// Memory for an array's elements, aligned as Metal wants it. Large blocks are the system's own: they go back to it at once, where
+// malloc would keep some of what a checkpoint's tensors took.
+struct Block {
+  static constexpr size_t kPage = 16384, kLarge = 1 << 20;
+  size_t size;
+  void* data;
 
-void* allocate(size_t bytes) {
-  size_t page = 16384;
-  void* block = std::aligned_alloc(page, (bytes + page) / page * page);
-  if (block == nullptr) throw std::runtime_error("out of memory");
-  return block;
+  explicit Block(size_t bytes) : size((bytes + kPage) / kPage * kPage) {
+    data = size >= kLarge ? ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0) : std::aligned_alloc(kPage, size);
+    if (data == MAP_FAILED || data == nullptr) throw std::runtime_error("out of memory");
+  }
+  void free() const {
+    if (size >= kLarge)
+      ::munmap(data, size);
+    else
+      std::free(data);
+  }
+};
+
+// MLX shares the block where the device can use it and copies it otherwise.
+mx::array adopt(Block block, mx::Shape shape, mx::Dtype dtype) {
+  return mx::array(block.data, std::move(shape), dtype, [block](void*) { block.free(); });
 }
 
 struct File {
@@ -52,8 +65,8 @@ SHIM_EXPORT Handle shim_from_data(const void* data, double bytes, int32_t dtype,
     mx::Dtype type = dtype_at(dtype);
     mx::Shape s = checked_shape(shape, ndim, type, bytes);
     auto n = static_cast<size_t>(bytes);
-    void* block = allocate(n);
-    if (n > 0) std::memcpy(block, data, n);
+    Block block(n);
+    if (n > 0) std::memcpy(block.data, data, n);
     return hold(adopt(block, std::move(s), type));
   });
 }
@@ -66,14 +79,14 @@ SHIM_EXPORT Handle shim_from_file(
     mx::Shape s = checked_shape(shape, ndim, type, bytes);
     File file(path);
     auto total = static_cast<size_t>(bytes);
-    auto* block = static_cast<char*>(allocate(total));
+    Block block(total);
     size_t got = 0;
     while (got < total) {
       size_t want = std::min<size_t>(total - got, 1u << 30);
-      ssize_t n = ::pread(file.fd, block + got, want, static_cast<off_t>(offset) + static_cast<off_t>(got));
+      ssize_t n = ::pread(file.fd, static_cast<char*>(block.data) + got, want, static_cast<off_t>(offset) + static_cast<off_t>(got));
       if (n < 0 && errno == EINTR) continue;
       if (n <= 0) {
-        std::free(block);
+        block.free();
         throw std::runtime_error(std::string(path) + ": " + (n == 0 ? "the file ends too early" : std::strerror(errno)));
       }
       got += static_cast<size_t>(n);

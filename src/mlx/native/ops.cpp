@@ -38,6 +38,14 @@ SHIM_EXPORT Handle op_divide(Handle a_, Handle b_) {
   });
 }
 
+SHIM_EXPORT Handle op_floor_divide(Handle a_, Handle b_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& b = array_at(b_);
+    return hold(mx::floor_divide(a, b, S));
+  });
+}
+
 SHIM_EXPORT Handle op_maximum(Handle a_, Handle b_) {
   return guard([&]() -> Handle {
     const mx::array& a = array_at(a_);
@@ -76,10 +84,25 @@ SHIM_EXPORT Handle op_exp(Handle a_) {
   });
 }
 
+SHIM_EXPORT Handle op_expm1(Handle a_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::expm1(a, S));
+  });
+}
+
 SHIM_EXPORT Handle op_log(Handle a_) {
   return guard([&]() -> Handle {
     const mx::array& a = array_at(a_);
     return hold(mx::log(a, S));
+  });
+}
+
+SHIM_EXPORT Handle op_logaddexp(Handle a_, Handle b_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& b = array_at(b_);
+    return hold(mx::logaddexp(a, b, S));
   });
 }
 
@@ -101,6 +124,13 @@ SHIM_EXPORT Handle op_tanh(Handle a_) {
   return guard([&]() -> Handle {
     const mx::array& a = array_at(a_);
     return hold(mx::tanh(a, S));
+  });
+}
+
+SHIM_EXPORT Handle op_erf(Handle a_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(mx::erf(a, S));
   });
 }
 
@@ -129,6 +159,30 @@ SHIM_EXPORT Handle op_floor(Handle a_) {
   return guard([&]() -> Handle {
     const mx::array& a = array_at(a_);
     return hold(mx::floor(a, S));
+  });
+}
+
+SHIM_EXPORT Handle op_bitwise_and(Handle a_, Handle b_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& b = array_at(b_);
+    return hold(mx::bitwise_and(a, b, S));
+  });
+}
+
+SHIM_EXPORT Handle op_left_shift(Handle a_, Handle b_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& b = array_at(b_);
+    return hold(mx::left_shift(a, b, S));
+  });
+}
+
+SHIM_EXPORT Handle op_right_shift(Handle a_, Handle b_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    const mx::array& b = array_at(b_);
+    return hold(mx::right_shift(a, b, S));
   });
 }
 
@@ -272,6 +326,14 @@ SHIM_EXPORT Handle op_contiguous(Handle a_) {
   return guard([&]() -> Handle {
     const mx::array& a = array_at(a_);
     return hold(mx::contiguous(a, false, S));
+  });
+}
+
+SHIM_EXPORT Handle op_view(Handle a_, int32_t dtype_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    mx::Dtype dtype = dtype_at(dtype_);
+    return hold(mx::view(a, dtype, S));
   });
 }
 
@@ -442,6 +504,14 @@ SHIM_EXPORT Handle op_argpartition(Handle a_, int32_t kth, int32_t axis) {
   });
 }
 
+SHIM_EXPORT Handle op_conv1d(Handle x_, Handle weight_, int32_t groups) {
+  return guard([&]() -> Handle {
+    const mx::array& x = array_at(x_);
+    const mx::array& weight = array_at(weight_);
+    return hold(mx::conv1d(x, weight, 1, 0, 1, groups, S));
+  });
+}
+
 SHIM_EXPORT Handle op_matmul(Handle a_, Handle b_) {
   return guard([&]() -> Handle {
     const mx::array& a = array_at(a_);
@@ -468,6 +538,27 @@ SHIM_EXPORT Handle op_gather_mm(Handle a_, Handle b_, Handle matrices_) {
   });
 }
 
+SHIM_EXPORT Handle op_expert_mm(Handle x_, Handle w_, Handle experts_, bool sorted) {
+  return guard([&]() -> Handle {
+    const mx::array& x = array_at(x_);
+    const mx::array& w = array_at(w_);
+    const mx::array& experts = array_at(experts_);
+    return hold(mx::gather_mm(x, w, std::nullopt, experts, sorted, S));
+  });
+}
+
+SHIM_EXPORT Handle op_expert_qmm(Handle x_, Handle w_, Handle scales_, Handle biases_, Handle experts_, int32_t groupSize, int32_t bits, int32_t mode_, bool sorted) {
+  return guard([&]() -> Handle {
+    const mx::array& x = array_at(x_);
+    const mx::array& w = array_at(w_);
+    const mx::array& scales = array_at(scales_);
+    std::optional<mx::array> biases = optional_at(biases_);
+    const mx::array& experts = array_at(experts_);
+    const std::string& mode = mode_at(mode_);
+    return hold(mx::gather_qmm(x, w, scales, biases, std::nullopt, experts, true, groupSize, bits, mode, std::nullopt, sorted, S));
+  });
+}
+
 SHIM_EXPORT Handle op_quantized_matmul(Handle x_, Handle w_, Handle scales_, Handle biases_, bool transpose, int32_t groupSize, int32_t bits, int32_t mode_) {
   return guard([&]() -> Handle {
     const mx::array& x = array_at(x_);
@@ -476,6 +567,28 @@ SHIM_EXPORT Handle op_quantized_matmul(Handle x_, Handle w_, Handle scales_, Han
     std::optional<mx::array> biases = optional_at(biases_);
     const std::string& mode = mode_at(mode_);
     return hold(mx::quantized_matmul(x, w, scales, biases, transpose, groupSize, bits, mode, S));
+  });
+}
+
+SHIM_EXPORT Handle op_quantize(Handle w_, int32_t groupSize, int32_t bits) {
+  return guard([&]() -> Handle {
+    const mx::array& w = array_at(w_);
+    return hold(mx::quantize(w, groupSize, bits, "affine", std::nullopt, S)[0]);
+  });
+}
+
+SHIM_EXPORT Handle op_output(Handle a_, int32_t index) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(a.outputs().at(index));
+  });
+}
+
+SHIM_EXPORT Handle op_from_fp8(Handle a_, int32_t dtype_) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    mx::Dtype dtype = dtype_at(dtype_);
+    return hold(mx::from_fp8(a, dtype, S));
   });
 }
 
@@ -532,6 +645,18 @@ SHIM_EXPORT Handle op_attention(Handle q_, Handle k_, Handle v_, double scale_, 
   });
 }
 
+SHIM_EXPORT Handle op_fused_gated_delta(Handle q_, Handle k_, Handle v_, Handle g_, Handle beta_, Handle state_) {
+  return guard([&]() -> Handle {
+    const mx::array& q = array_at(q_);
+    const mx::array& k = array_at(k_);
+    const mx::array& v = array_at(v_);
+    const mx::array& g = array_at(g_);
+    const mx::array& beta = array_at(beta_);
+    const mx::array& state = array_at(state_);
+    return hold(fused_gated_delta(q, k, v, g, beta, state, S));
+  });
+}
+
 SHIM_EXPORT Handle op_cpu_pack(Handle weight_) {
   return guard([&]() -> Handle {
     const mx::array& weight = array_at(weight_);
@@ -569,6 +694,14 @@ SHIM_EXPORT Handle op_cpu_quantized_pack(Handle weight_, Handle scales_, Handle 
     const mx::array& scales = array_at(scales_);
     const mx::array& biases = array_at(biases_);
     return hold(cpu_quantized_pack(weight, scales, biases, k, group, bits, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_float_pack(Handle weight_, Handle scales_, int32_t k, int32_t group) {
+  return guard([&]() -> Handle {
+    const mx::array& weight = array_at(weight_);
+    const mx::array& scales = array_at(scales_);
+    return hold(cpu_float_pack(weight, scales, k, group, S));
   });
 }
 
@@ -616,6 +749,32 @@ SHIM_EXPORT Handle op_cpu_geglu(Handle gate_, Handle up_) {
   });
 }
 
+SHIM_EXPORT Handle op_cpu_gelu(Handle x_) {
+  return guard([&]() -> Handle {
+    const mx::array& x = array_at(x_);
+    return hold(cpu_gelu(x, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_attend_texts(Handle q_, Handle k_, Handle v_, const int32_t* lengths_, int32_t lengths_n, bool causal, double scale_) {
+  return guard([&]() -> Handle {
+    const mx::array& q = array_at(q_);
+    const mx::array& k = array_at(k_);
+    const mx::array& v = array_at(v_);
+    std::vector<int> lengths(lengths_, lengths_ + lengths_n);
+    float scale = static_cast<float>(scale_);
+    return hold(cpu_attend_texts(q, k, v, lengths, causal, scale, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_clipped_swiglu(Handle gate_, Handle up_) {
+  return guard([&]() -> Handle {
+    const mx::array& gate = array_at(gate_);
+    const mx::array& up = array_at(up_);
+    return hold(cpu_clipped_swiglu(gate, up, S));
+  });
+}
+
 SHIM_EXPORT Handle op_cpu_swiglu(Handle gate_, Handle up_) {
   return guard([&]() -> Handle {
     const mx::array& gate = array_at(gate_);
@@ -648,11 +807,70 @@ SHIM_EXPORT Handle op_cpu_argmax(Handle x_) {
   });
 }
 
+SHIM_EXPORT Handle op_cpu_top_k(Handle x_, int32_t k) {
+  return guard([&]() -> Handle {
+    const mx::array& x = array_at(x_);
+    return hold(cpu_top_k(x, k, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_expert_plan(Handle chosen_, int32_t experts) {
+  return guard([&]() -> Handle {
+    const mx::array& chosen = array_at(chosen_);
+    return hold(cpu_expert_plan(chosen, experts, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_expert_spread(Handle x_, Handle plan_, int32_t experts) {
+  return guard([&]() -> Handle {
+    const mx::array& x = array_at(x_);
+    const mx::array& plan = array_at(plan_);
+    return hold(cpu_expert_spread(x, plan, experts, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_expert_combine(Handle y_, Handle plan_, Handle weights_, int32_t experts) {
+  return guard([&]() -> Handle {
+    const mx::array& y = array_at(y_);
+    const mx::array& plan = array_at(plan_);
+    const mx::array& weights = array_at(weights_);
+    return hold(cpu_expert_combine(y, plan, weights, experts, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_expert_linear(Handle x_, Handle packed_, Handle bias_, Handle plan_, int32_t experts, int32_t n) {
+  return guard([&]() -> Handle {
+    const mx::array& x = array_at(x_);
+    const mx::array& packed = array_at(packed_);
+    std::optional<mx::array> bias = optional_at(bias_);
+    std::optional<mx::array> plan = optional_at(plan_);
+    return hold(cpu_expert_linear(x, packed, bias, plan, experts, n, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_expert_quantized_linear(Handle x_, Handle packed_, Handle bias_, Handle plan_, int32_t experts, int32_t n, int32_t group, int32_t bits) {
+  return guard([&]() -> Handle {
+    const mx::array& x = array_at(x_);
+    const mx::array& packed = array_at(packed_);
+    std::optional<mx::array> bias = optional_at(bias_);
+    std::optional<mx::array> plan = optional_at(plan_);
+    return hold(cpu_expert_quantized_linear(x, packed, bias, plan, experts, n, group, bits, S));
+  });
+}
+
 SHIM_EXPORT Handle op_cpu_sample(Handle scores_, Handle params_) {
   return guard([&]() -> Handle {
     const mx::array& scores = array_at(scores_);
     const mx::array& params = array_at(params_);
     return hold(cpu_sample(scores, params, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_mask(Handle scores_, Handle allowed_) {
+  return guard([&]() -> Handle {
+    const mx::array& scores = array_at(scores_);
+    const mx::array& allowed = array_at(allowed_);
+    return hold(cpu_mask(scores, allowed, S));
   });
 }
 
@@ -667,6 +885,75 @@ SHIM_EXPORT Handle op_cpu_attend(Handle q_, Handle k_, Handle v_, Handle sinks_,
     float scale = static_cast<float>(scale_);
     float softcap = static_cast<float>(softcap_);
     return hold(cpu_attend(q, k, v, sinks, caches, plan, {value_dim, window, chunk, scale, softcap}, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_export_tokens(const double* caches_, int32_t caches_n, int32_t row, int32_t start, int32_t count) {
+  return guard([&]() -> Handle {
+    std::vector<mx::array> caches = arrays_at(caches_, caches_n);
+    return hold(cpu_export_tokens(caches, row, start, count, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_import_tokens(const double* caches_, int32_t caches_n, const double* blocks_, int32_t blocks_n, int32_t row, int32_t start) {
+  return guard([&]() -> Handle {
+    std::vector<mx::array> caches = arrays_at(caches_, caches_n);
+    std::vector<mx::array> blocks = arrays_at(blocks_, blocks_n);
+    return hold(cpu_import_tokens(caches, blocks, row, start, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_export_state(const double* states_, int32_t states_n, int32_t row) {
+  return guard([&]() -> Handle {
+    std::vector<mx::array> states = arrays_at(states_, states_n);
+    return hold(cpu_export_state(states, row, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_import_state(const double* states_, int32_t states_n, Handle state_, int32_t row) {
+  return guard([&]() -> Handle {
+    std::vector<mx::array> states = arrays_at(states_, states_n);
+    const mx::array& state = array_at(state_);
+    return hold(cpu_import_state(states, state, row, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_convolve(Handle x_, Handle weight_, Handle bias_, const double* states_, int32_t states_n, const int32_t* plan_, int32_t plan_n, bool silu) {
+  return guard([&]() -> Handle {
+    const mx::array& x = array_at(x_);
+    const mx::array& weight = array_at(weight_);
+    std::optional<mx::array> bias = optional_at(bias_);
+    std::vector<mx::array> states = arrays_at(states_, states_n);
+    std::vector<int> plan(plan_, plan_ + plan_n);
+    return hold(cpu_convolve(x, weight, bias, states, plan, silu, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_gated_delta(Handle x_, Handle a_, Handle b_, Handle decay_, Handle bias_, const double* states_, int32_t states_n, const int32_t* plan_, int32_t plan_n, int32_t keyHeads) {
+  return guard([&]() -> Handle {
+    const mx::array& x = array_at(x_);
+    const mx::array& a = array_at(a_);
+    const mx::array& b = array_at(b_);
+    const mx::array& decay = array_at(decay_);
+    const mx::array& bias = array_at(bias_);
+    std::vector<mx::array> states = arrays_at(states_, states_n);
+    std::vector<int> plan(plan_, plan_ + plan_n);
+    return hold(cpu_gated_delta(x, a, b, decay, bias, states, plan, keyHeads, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_state_space(Handle x_, Handle dt_, Handle bias_, Handle decay_, Handle skip_, const double* states_, int32_t states_n, const int32_t* plan_, int32_t plan_n, double low_, double high_) {
+  return guard([&]() -> Handle {
+    const mx::array& x = array_at(x_);
+    const mx::array& dt = array_at(dt_);
+    const mx::array& bias = array_at(bias_);
+    const mx::array& decay = array_at(decay_);
+    const mx::array& skip = array_at(skip_);
+    std::vector<mx::array> states = arrays_at(states_, states_n);
+    std::vector<int> plan(plan_, plan_ + plan_n);
+    float low = static_cast<float>(low_);
+    float high = static_cast<float>(high_);
+    return hold(cpu_state_space(x, dt, bias, decay, skip, states, plan, low, high, S));
   });
 }
 

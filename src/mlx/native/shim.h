@@ -56,4 +56,7 @@ mx::array scatter_positions(
     const mx::array& a, const mx::array& rows, const mx::array& positions, const mx::array& updates, mx::Stream s);
 mx::array renew(const mx::array& a, const std::vector<mx::array>& after, mx::Stream s);
 
+// recurrence.cpp
+mx::array fused_gated_delta(const mx::array& q, const mx::array& k, const mx::array& v, const mx::array& g, const mx::array& beta, const mx::array& state, mx::Stream s);
+
 }  // namespace shim

@@ -1,0 +1,140 @@
+/** A running job as events: what chat completions, responses and messages make their answers of. */
+import type { ChatEvent, OutputParser } from "../chat/events.ts";
+import type { GeneratedToken } from "../engine/request.ts";
+import type { Usage } from "./fields.ts";
+import { cancelJob, countUsage, type Job, readJob } from "./job.ts";
+import type { OutputPiece } from "./pieces.ts";
+
+export type ChatFinishReason = "stop" | "length" | "tool_calls";
+
+/** One choice of a job that is read as chat. */
+export interface ChatChoice {
+  readonly parser: OutputParser;
+  /** Only the first call is told of. */
+  readonly singleCall: boolean;
+  /** Tokens of its reasoning so far. */
+  reasoningTokens: number;
+  /** Calls that came whole, or are still open. */
+  callCount: number;
+}
+
+export interface ChatJob extends Job {
+  /** In the order of `generations`. */
+  readonly choicesRead: readonly ChatChoice[];
+}
+
+export interface ChatPiece {
+  /** Neighbours of one kind are merged. */
+  events: ChatEvent[];
+  /** With logprobs: the tokens, those of marks and calls included. */
+  tokens: GeneratedToken[];
+  /** Set in the last piece of a choice, and only there. */
+  finishReason: ChatFinishReason | null;
+}
+
+/** A whole answer. Calls that were no JSON objects are part of the content. */
+export interface ChatOutput {
+  content: string;
+  reasoning: string;
+  toolCalls: ToolCall[];
+  tokens: GeneratedToken[];
+  finishReason: ChatFinishReason;
+}
+
+export interface ToolCall {
+  id: string;
+  name: string;
+  /** JSON text of an object. */
+  arguments: string;
+}
+
+export function createChoice(parser: OutputParser, singleCall: boolean): ChatChoice {
+  return { parser, singleCall, reasoningTokens: 0, callCount: 0 };
+}
+
+/** The output of all choices as it comes, with the choice's index. Read it once; throws as `readJob` does. */
+export async function* readChat(job: ChatJob): AsyncGenerator<[index: number, piece: ChatPiece]> {
+  for await (const [index, piece] of readJob(job, true)) {
+    const choice = job.choicesRead[index];
+    if (!choice) throw new RangeError(`choice ${index} has no parser`);
+    const events = readPiece(choice, piece);
+    for (const event of events) {
+      if (event.type === "tool_call_start") choice.callCount++;
+      else if (event.type === "tool_call_end" && event.malformed !== null) choice.callCount--;
+    }
+    const isCall = piece.finishReason === "stop" && choice.callCount > 0;
+    yield [index, { events, tokens: job.logprobs ? piece.tokens : [], finishReason: isCall ? "tool_calls" : piece.finishReason }];
+  }
+}
+
+/** The whole output of each choice. On any failure the others are cancelled. */
+export async function collectChat(job: ChatJob): Promise<ChatOutput[]> {
+  const outputs = job.choicesRead.map(
+    (): ChatOutput => ({ content: "", reasoning: "", toolCalls: [], tokens: [], finishReason: "stop" }),
+  );
+  try {
+    for await (const [index, { events, tokens, finishReason }] of readChat(job)) {
+      const output = outputs[index];
+      if (!output) throw new RangeError(`there is no choice ${index}`);
+      for (const event of events) addEvent(output, event);
+      for (const token of tokens) output.tokens.push(token);
+      output.finishReason = finishReason ?? output.finishReason;
+    }
+  } catch (error) {
+    cancelJob(job);
+    throw error;
+  }
+  return outputs;
+}
+
+/** Token counts of all choices so far, reasoning included. */
+export function countChatUsage(job: ChatJob): Usage {
+  return countUsage(
+    job,
+    job.choicesRead.reduce((sum, { reasoningTokens }) => sum + reasoningTokens, 0),
+  );
+}
+
+function addEvent(output: ChatOutput, event: ChatEvent): void {
+  const call = output.toolCalls.at(-1);
+  if (event.type === "content" || event.type === "reasoning") output[event.type] += event.text;
+  else if (event.type === "tool_call_start") output.toolCalls.push({ id: event.id, name: event.name, arguments: "" });
+  else if (event.type === "tool_call_arguments" && call) call.arguments += event.text;
+  else if (event.type === "tool_call_end" && event.malformed !== null) {
+    output.toolCalls.pop();
+    output.content += event.malformed;
+  }
+}
+
+/** Pushes token by token, as far as it is known what each has added, so that reasoning is counted exactly. */
+function readPiece(choice: ChatChoice, { text, tokens, finishReason }: OutputPiece): ChatEvent[] {
+  const { parser } = choice;
+  const events: ChatEvent[] = [];
+  const push = (part: string) => {
+    if (part !== "") addMerged(events, parser.push(part));
+  };
+  let rest = text;
+  let unknown = 0;
+  for (const token of tokens) {
+    if (token.text === undefined) {
+      unknown++;
+      continue;
+    }
+    push(token.text);
+    rest = rest.slice(token.text.length);
+    if (parser.inReasoning) choice.reasoningTokens++;
+  }
+  const before = parser.inReasoning;
+  push(rest);
+  if (before || parser.inReasoning) choice.reasoningTokens += unknown;
+  if (finishReason !== null) addMerged(events, parser.end());
+  return choice.singleCall ? events.filter((event) => !("index" in event) || event.index === 0) : events;
+}
+
+function addMerged(events: ChatEvent[], more: readonly ChatEvent[]): void {
+  for (const event of more) {
+    const last = events.at(-1);
+    if (last?.type === event.type && "text" in last && "text" in event) last.text += event.text;
+    else events.push(event);
+  }
+}

@@ -1,0 +1,51 @@
+/** What outlives a request: files, batches, and the work that is left to do of them. */
+import type { Database } from "bun:sqlite";
+import { BatchStore } from "../storage/batch-store.ts";
+import { claimDirectory } from "../storage/claim.ts";
+import { openDatabase } from "../storage/database.ts";
+import { FileStore } from "../storage/file-store.ts";
+import { BatchRunner } from "./batches/runner.ts";
+import type { LogLine } from "./context.ts";
+
+export class Storage {
+  readonly files: FileStore;
+  readonly batches: BatchStore;
+  readonly #database: Database;
+  readonly #claim: { release(): void } | null;
+  #runner: BatchRunner | null = null;
+
+  private constructor(directory: string | null) {
+    this.#database = openDatabase(directory);
+    this.files = new FileStore(this.#database);
+    this.batches = new BatchStore(this.#database);
+    this.#claim = directory === null ? { release: () => {} } : claimDirectory(directory);
+  }
+
+  /** `directory` null: in memory only. Throws `StartupError`. */
+  static open(directory: string | null): Storage {
+    return new Storage(directory);
+  }
+
+  /** Whether batches are run here: of servers that share a directory only the first does. */
+  get runsBatches(): boolean {
+    return this.#claim !== null;
+  }
+
+  /** Goes on with what is unfinished, as soon as `ready` says so. */
+  begin(handle: (request: Request) => Promise<Response>, ready: () => boolean, log: (line: LogLine) => void): void {
+    if (!this.#claim) return;
+    this.#runner ??= new BatchRunner({ batches: this.batches, files: this.files, handle, ready, log });
+    this.#runner.start();
+  }
+
+  wake(): void {
+    this.#runner?.start();
+  }
+
+  /** Stops the work; what is left is done after the next start. */
+  async close(): Promise<void> {
+    await this.#runner?.stop();
+    this.#claim?.release();
+    this.#database.close();
+  }
+}

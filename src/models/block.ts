@@ -1,0 +1,55 @@
+/** One layer of a decoder: attention, then a feed-forward part, each added to what it got. */
+import type { Batch } from "../kv/cache.ts";
+import { times } from "../mlx/fast.ts";
+import type { MxArray } from "../mlx/ffi.ts";
+import * as mx from "../mlx/ops.ts";
+import type { Block, Norm } from "./decoder.ts";
+
+/** A part of a block: x [T, hidden] to [T, hidden]. */
+export interface Layer {
+  forward(x: MxArray, batch: Batch): MxArray;
+}
+
+/** What a part's input and output are normalised by; null: nothing. */
+export interface Norms {
+  before: Norm | null;
+  after: Norm | null;
+}
+
+export interface BlockParts {
+  attention: Layer;
+  attentionNorms: Norms;
+  feedForward: Layer;
+  feedForwardNorms: Norms;
+  /** The feed-forward part gets what attention gets, not what comes of it. */
+  parallel?: boolean;
+  /** Factor of what is added. */
+  residualScale?: number;
+  /** x + change; the plain sum by default. */
+  addResidual?: (x: MxArray, change: MxArray) => MxArray;
+}
+
+export class TransformerBlock implements Block {
+  readonly #parts: BlockParts;
+
+  constructor(parts: BlockParts) {
+    this.#parts = parts;
+  }
+
+  forward(x: MxArray, batch: Batch): MxArray {
+    const { attention, attentionNorms, feedForward, feedForwardNorms, parallel } = this.#parts;
+    const seen = normalise(attentionNorms.before, x);
+    const h = this.#add(x, normalise(attentionNorms.after, attention.forward(seen, batch)));
+    const fed = parallel && feedForwardNorms.before === null ? seen : normalise(feedForwardNorms.before, parallel ? x : h);
+    return this.#add(h, normalise(feedForwardNorms.after, feedForward.forward(fed, batch)));
+  }
+
+  #add(x: MxArray, change: MxArray): MxArray {
+    const { residualScale, addResidual = mx.add } = this.#parts;
+    return addResidual(x, residualScale === undefined ? change : times(change, residualScale));
+  }
+}
+
+function normalise(norm: Norm | null, x: MxArray): MxArray {
+  return norm === null ? x : norm.forward(x);
+}

@@ -1,0 +1,67 @@
+/** Where an attention layer's queries, keys and values come from. */
+import type { MxArray } from "../mlx/ffi.ts";
+import { cutColumns } from "../nn/columns.ts";
+import type { AdapterChoice, Linear } from "../nn/linear.ts";
+import type { Weights } from "./weights.ts";
+
+export interface HeadShape {
+  hiddenSize: number;
+  heads: number;
+  kvHeads: number;
+  headDim: number;
+}
+
+/** q [T, heads * headDim], k and v [T, kvHeads * headDim] */
+export type Qkv = [q: MxArray, k: MxArray, v: MxArray];
+
+export interface Projections {
+  forward(x: MxArray, batch: AdapterChoice): Qkv;
+}
+
+export type QkvNames = readonly [q: string, k: string, v: string];
+
+export class SeparateProjections implements Projections {
+  readonly q_proj: Linear;
+  readonly k_proj: Linear;
+  readonly v_proj: Linear;
+
+  constructor(shape: HeadShape, names: QkvNames, bias: boolean, weights: Weights, prefix: string) {
+    const { hiddenSize, heads, kvHeads, headDim } = shape;
+    const [q, k, v] = names;
+    this.q_proj = weights.linear(`${prefix}.${q}`, hiddenSize, heads * headDim, bias);
+    this.k_proj = weights.linear(`${prefix}.${k}`, hiddenSize, kvHeads * headDim, bias);
+    this.v_proj = weights.linear(`${prefix}.${v}`, hiddenSize, kvHeads * headDim, bias);
+  }
+
+  forward(x: MxArray, batch: AdapterChoice): Qkv {
+    return [this.q_proj.forward(x, batch), this.k_proj.forward(x, batch), this.v_proj.forward(x, batch)];
+  }
+}
+
+/** One matrix for all three. `cut` takes them out of its columns, [T, (heads + 2 kvHeads) * headDim]. */
+export interface FusedQkv {
+  name: string;
+  cut?: (qkv: MxArray, shape: HeadShape) => Qkv;
+}
+
+/** All queries, then all keys, then all values. */
+function cutInOrder(qkv: MxArray, { heads, kvHeads, headDim }: HeadShape): Qkv {
+  return cutColumns(qkv, [heads * headDim, kvHeads * headDim, kvHeads * headDim]) as Qkv;
+}
+
+export class FusedProjection implements Projections {
+  readonly #linear: Linear;
+  readonly #shape: HeadShape;
+  readonly #cut: NonNullable<FusedQkv["cut"]>;
+
+  constructor(shape: HeadShape, { name, cut = cutInOrder }: FusedQkv, bias: boolean, weights: Weights, prefix: string) {
+    const { hiddenSize, heads, kvHeads, headDim } = shape;
+    this.#linear = weights.linear(`${prefix}.${name}`, hiddenSize, (heads + 2 * kvHeads) * headDim, bias);
+    this.#shape = shape;
+    this.#cut = cut;
+  }
+
+  forward(x: MxArray, batch: AdapterChoice): Qkv {
+    return this.#cut(this.#linear.forward(x, batch), this.#shape);
+  }
+}

@@ -1,0 +1,129 @@
+/** Packed matrices of 4-bit floating-point numbers against MLX's own reading of them. */
+import { beforeAll, expect, test } from "bun:test";
+import { join } from "node:path";
+import { evaluate, fromBytes, ints, openMlx, readFloats, scope } from "../../src/mlx/array.ts";
+import { DTYPES, QUANTIZATION_MODES } from "../../src/mlx/dtype.ts";
+import { MlxError, type MxArray } from "../../src/mlx/ffi.ts";
+import { locateNativeLibrary } from "../../src/mlx/library.ts";
+import * as mx from "../../src/mlx/ops.ts";
+import { random, randoms } from "./randoms.ts";
+
+beforeAll(() => {
+  openMlx(locateNativeLibrary(), true);
+});
+
+function bytes(count: number, low: number, high: number): Uint8Array {
+  return Uint8Array.from({ length: count }, () => low + Math.floor(((random() + 1) / 2) * (high - low + 1)));
+}
+
+/** Any levels; scales of either sign where the kind has signs. */
+function randomMatrix(n: number, k: number, group: 16 | 32): { weight: MxArray; scales: MxArray } {
+  const scales = bytes((n * k) / group, group === 32 ? 117 : 0, group === 32 ? 137 : 119);
+  return {
+    weight: fromBytes(bytes((n * k) / 2, 0, 255), DTYPES.uint32, [n, k / 8]),
+    scales: fromBytes(scales, DTYPES.uint8, [n, k / group]),
+  };
+}
+
+function numbers(array: MxArray): Float32Array {
+  const plain = mx.contiguous(mx.astype(array, DTYPES.float32));
+  evaluate(plain);
+  return readFloats(plain);
+}
+
+function difference(got: MxArray, want: MxArray): number {
+  const [a, b] = [numbers(got), numbers(want)];
+  expect(a.length).toBe(b.length);
+  const scale = b.reduce((max, value) => Math.max(max, Math.abs(value)), 1e-30);
+  return a.reduce((max, value, i) => (Number.isFinite(value) ? Math.max(max, Math.abs(value - b[i]!)) : Infinity), 0) / scale;
+}
+
+const KINDS = [
+  ["mxfp4", 32],
+  ["nvfp4", 16],
+] as const;
+
+for (const [mode, group] of KINDS) {
+  const dense = ({ weight, scales }: { weight: MxArray; scales: MxArray }) =>
+    mx.dequantize(weight, scales, null, group, 4, QUANTIZATION_MODES[mode], DTYPES.float32);
+
+  for (const [rows, k, n] of [
+    [1, 32, 1],
+    [1, 64, 33],
+    [3, 96, 31],
+    [13, 160, 100],
+    [64, 256, 96],
+    [70, 1024, 65],
+  ] as const) {
+    test(`${mode} [${rows}, ${k}] x [${n}, ${k}]`, () => {
+      scope(() => {
+        const [x, matrix, bias] = [randoms([rows, k]), randomMatrix(n, k, group), randoms([n])];
+        const packed = mx.cpuFloatPack(matrix.weight, matrix.scales, k, group);
+        const want = mx.add(mx.matmul(x, mx.transpose(dense(matrix), [1, 0])), bias);
+        expect(difference(mx.cpuQuantizedLinear(x, packed, bias, n, group, 4), want)).toBeLessThan(3e-6);
+      });
+    });
+  }
+
+  test(`rows of ${mode}, every level and scale`, () => {
+    scope(() => {
+      const k = 256;
+      const weight = fromBytes(
+        Uint8Array.from({ length: 40 * 128 }, (_, i) => i),
+        DTYPES.uint32,
+        [40, k / 8],
+      );
+      // The largest exponents and not-a-number are left out: no checkpoint has them, and MLX's CPU code takes them otherwise.
+      const all = Uint8Array.from({ length: 40 * (k / group) }, (_, i) => (group === 32 ? i % 254 : (i % 127) + 128 * (i & 1)));
+      const matrix = { weight, scales: fromBytes(all, DTYPES.uint8, [40, k / group]) };
+      const ids = ints([0, 39, 31, 32, 7]);
+      const packed = mx.cpuFloatPack(matrix.weight, matrix.scales, k, group);
+      const got = numbers(mx.cpuQuantizedRows(packed, ids, k, group, 4));
+      const want = numbers(mx.take(dense(matrix), ids, 0));
+      expect([...got].map((value) => value + 0)).toEqual([...want].map((value) => value + 0));
+    });
+  });
+
+  test(`${mode} experts are packed one after the other`, () => {
+    scope(() => {
+      const [count, n, k] = [3, 40, 64];
+      const all = randomMatrix(count * n, k, group);
+      const weight = mx.reshape(all.weight, [count, n, k / 8]);
+      const packed = mx.cpuFloatPack(weight, mx.reshape(all.scales, [count, n, k / group]), k, group);
+      const x = randoms([count * 5, k]);
+      const w = mx.transpose(mx.reshape(dense(all), [count, n, k]), [0, 2, 1]);
+      const want = mx.reshape(mx.matmul(mx.reshape(x, [count, 5, k]), w), [count * 5, n]);
+      expect(difference(mx.cpuExpertQuantizedLinear(x, packed, null, null, count, n, group, 4), want)).toBeLessThan(3e-6);
+    });
+  });
+}
+
+test("what cannot be is an error before anything runs", () => {
+  scope(() => {
+    const { weight, scales } = randomMatrix(8, 64, 32);
+    expect(() => mx.cpuFloatPack(weight, randoms([8, 2]), 64, 32)).toThrow(MlxError);
+    expect(() => mx.cpuFloatPack(weight, scales, 64, 64)).toThrow(MlxError);
+    expect(() => mx.cpuFloatPack(weight, scales, 64, 16)).toThrow(MlxError);
+    expect(() => mx.cpuFloatPack(weight, scales, 128, 32)).toThrow(MlxError);
+    const packed = mx.cpuFloatPack(weight, scales, 64, 32);
+    expect(() => mx.cpuQuantizedLinear(randoms([1, 64]), packed, null, 8, 32, 8)).toThrow(MlxError);
+    expect(() => mx.cpuQuantizedLinear(randoms([1, 64]), packed, null, 8, 16, 4)).toThrow(MlxError);
+    expect(() => mx.cpuQuantizedLinear(randoms([1, 64]), packed, null, 40, 32, 4)).toThrow(MlxError);
+  });
+});
+
+if (!process.env.MLX_CB_KERNELS) {
+  for (const kernels of ["generic", "avx2"]) {
+    test(`all of it, and experts, with the ${kernels} loops`, async () => {
+      const child = Bun.spawn([process.execPath, "test", import.meta.path, join(import.meta.dir, "../nn/experts.test.ts")], {
+        cwd: join(import.meta.dir, "../.."),
+        env: { ...process.env, MLX_CB_KERNELS: kernels },
+        stdout: "ignore",
+        stderr: "pipe",
+      });
+      const output = await new Response(child.stderr).text();
+      expect(output).toContain(" 0 fail");
+      expect(await child.exited).toBe(0);
+    });
+  }
+}

@@ -1,0 +1,87 @@
+/** Every kind of tokenizer against what Rust's tokenizers did: see make_tokenizers.py. */
+import { describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { Detokenizer } from "../../src/text/detokenizer.ts";
+import { loadTokenizer, type Tokenizer } from "../../src/text/tokenizer.ts";
+import { makeText, seedRandom } from "./small-tokenizers.ts";
+
+interface Fixture {
+  tokenizer: Record<string, unknown>;
+  /** Of "the fox", with what the post-processor adds. */
+  framed: number[];
+  cases: { text: string; ids: number[]; decoded: string }[];
+}
+
+const directory = `${import.meta.dir}/../fixtures/tokenizers`;
+const names = readdirSync(directory)
+  .filter((file) => file.endsWith(".json"))
+  .map((file) => file.slice(0, -".json".length));
+const bare = { addSpecialTokens: false };
+const all = { skipSpecialTokens: false };
+
+async function open(name: string): Promise<{ tokenizer: Tokenizer; fixture: Fixture }> {
+  const fixture = (await Bun.file(`${directory}/${name}.json`).json()) as Fixture;
+  return { fixture, tokenizer: loadTokenizer({ tokenizerJson: fixture.tokenizer, tokenizerConfig: {} }) };
+}
+
+function stream(tokenizer: Tokenizer, ids: readonly number[]): string {
+  const detokenizer = new Detokenizer(tokenizer, { skipSpecialTokens: false });
+  return ids.map((id) => detokenizer.push(id)).join("") + detokenizer.flush();
+}
+
+test("all kinds are there", () => expect(names.length).toBeGreaterThan(14));
+
+describe.each(names)("%s", (name) => {
+  test("gives the ids and texts of the reference", async () => {
+    const { tokenizer, fixture } = await open(name);
+    expect(fixture.cases.length).toBeGreaterThan(100);
+    for (const { text, ids, decoded } of fixture.cases) {
+      expect({ text, ids: tokenizer.encode(text, bare) }).toEqual({ text, ids });
+      expect({ text, decoded: tokenizer.decode(ids, all) }).toEqual({ text, decoded });
+      expect({ text, streamed: stream(tokenizer, ids) }).toEqual({ text, streamed: decoded });
+    }
+    expect(tokenizer.encode("the fox", { addSpecialTokens: true })).toEqual(fixture.framed);
+  });
+
+  test("streams what it encodes from random texts like a full decode", async () => {
+    const { tokenizer } = await open(name);
+    const random = seedRandom(31);
+    for (let round = 0; round < 300; round++) {
+      const ids = tokenizer.encode(makeText(random, 24), bare);
+      expect(stream(tokenizer, ids)).toBe(tokenizer.decode(ids, all));
+    }
+  });
+
+  test("gives the same ids for long texts in pieces", async () => {
+    const { tokenizer, fixture } = await open(name);
+    const random = seedRandom(7);
+    for (const glue of [" and the dogs", "\nthen", "", "  "]) {
+      let text = "";
+      while (text.length < 40_000) text += fixture.cases[Math.floor(random() * fixture.cases.length)]!.text + glue;
+      expect(await tokenizer.encodeAsync(text, bare)).toEqual(tokenizer.encode(text, bare));
+    }
+  });
+});
+
+test.each(["qwen", "llama2", "unigram", "bert-uncased"])(
+  "%s: texts without a place to cut leave the event loop free",
+  async (name) => {
+    const { tokenizer } = await open(name);
+    for (const unit of [" ", "東京は日本の首都", "a", "\n", "..", "नमस्ते"]) {
+      const text = unit.repeat(100_000 / unit.length);
+      const expected = tokenizer.encode(text, bare);
+      let longest = 0;
+      let last = performance.now();
+      const timer = setInterval(() => {
+        longest = Math.max(longest, performance.now() - last);
+        last = performance.now();
+      }, 0);
+      const ids = await tokenizer.encodeAsync(text, bare);
+      await Bun.sleep(1);
+      clearInterval(timer);
+      expect(ids).toEqual(expected);
+      // Some 10 ms on an idle machine, 250 ms when done at once.
+      expect(longest).toBeLessThan(120);
+    }
+  },
+);
