@@ -7,6 +7,12 @@ import { describeOptions, flagName, type OptionTable, type OptionValues, parseOp
 
 const prefix = "MLX_CB_";
 
+/**
+ * Ways from the hidden states of a text to its embedding. `mean-sqrt-length` divides the sum by the root of the length,
+ * `weighted-mean` weighs the n-th token by n.
+ */
+export const poolings = ["mean", "cls", "last", "max", "mean-sqrt-length", "weighted-mean"] as const;
+
 const text = v.pipe(v.string(), v.trim(), v.minLength(1));
 const wholeNumber = (least: number, most: number) =>
   v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number), v.minValue(least), v.maxValue(most));
@@ -127,6 +133,12 @@ const table = {
     accepts: "true or false",
     help: "Let requests with different API keys take up each other's computed prefixes",
     schema: v.optional(flag, "false"),
+  },
+  pooling: {
+    value: "MODE",
+    accepts: `one of ${poolings.join(", ")}`,
+    help: "How embeddings are made of hidden states (default: as the model's files say)",
+    schema: v.optional(v.nullable(v.picklist(poolings)), null),
   },
   ignoreGenerationConfig: {
     accepts: "true or false",

@@ -13,8 +13,8 @@ import { toErrorReply } from "./http/errors.ts";
 import { toDetails } from "./http/models/service.ts";
 import { Storage } from "./http/storage.ts";
 import { createProgress } from "./hub/progress.ts";
-import { resolveModel } from "./hub/resolve.ts";
-import { ContinuousBatchingServer } from "./index.ts";
+import { resolveModel, withOutline } from "./hub/resolve.ts";
+import { type ModelServer, openServer } from "./index.ts";
 import { isLoopback, listen, requireAddress, urlOf } from "./listen.ts";
 import { createLog, type Log } from "./log.ts";
 import { embeddedModelDirectory } from "./models/embedded.ts";
@@ -65,9 +65,9 @@ function showLoading(name: string, log: Log): LoadProgress {
   };
 }
 
-async function startEngine(config: Config, log: Log): Promise<ContinuousBatchingServer> {
+async function startEngine(config: Config, log: Log): Promise<ModelServer> {
   const directory = await findModel(config, log);
-  const engine = new ContinuousBatchingServer(directory, {
+  return openServer(directory, {
     maxBatchSize: config.maxBatchSize,
     maxTokensPerStep: config.maxTokensPerStep ?? undefined,
     maxQueue: config.maxQueue,
@@ -77,13 +77,12 @@ async function startEngine(config: Config, log: Log): Promise<ContinuousBatching
     prefixCacheMemory: config.prefixCacheMemory ?? undefined,
     modelId: config.model ?? "tiny-chat",
     ignoreGenerationConfig: config.ignoreGenerationConfig,
+    pooling: config.pooling,
     adapters: config.adapter,
     quantize: config.quantize,
     onProgress: showLoading(config.model ?? "tiny-chat", log),
     log: logTo(log),
   });
-  await engine.load();
-  return engine;
 }
 
 /** Files and batches: in the directory that was named, else in the usual one if it can be used. */
@@ -140,13 +139,15 @@ async function serve(config: Config): Promise<void> {
 
 /** Says what a model is and takes. */
 async function inspect(config: InspectConfig): Promise<void> {
-  const directory = await findModel(config, openLog(config));
-  const summary = await inspectModel(directory, {
-    adapters: config.adapter,
-    quantize: config.quantize,
-    memoryLimit: config.memoryLimit ?? undefined,
-  });
-  const id = config.model ?? "tiny-chat";
+  const look = (directory: string) =>
+    inspectModel(directory, {
+      adapters: config.adapter,
+      quantize: config.quantize,
+      memoryLimit: config.memoryLimit ?? undefined,
+    });
+  const { model, hub } = config;
+  const summary = model === null ? await look(await embeddedModelDirectory()) : await withOutline(model, hub, look);
+  const id = model ?? "tiny-chat";
   const { architecture, contextLength: context_length } = summary;
   const facts = { id, architecture, context_length, ...toDetails(summary) };
   console.write(config.json ? `${JSON.stringify(facts, null, 2)}\n` : describeSummary(id, summary));

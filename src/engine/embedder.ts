@@ -1,5 +1,6 @@
 /** Texts of all waiting requests share passes: each pass takes what fits into a budget of tokens, a text of each request in turn. */
-import { EngineFailure, Overloaded, Unavailable } from "../errors.ts";
+import { EngineFailure, InvalidRequest, Overloaded, Unavailable } from "../errors.ts";
+import type { ModelInfo } from "./request.ts";
 import type { EmbedTexts, TextTokens } from "./text-encoder.ts";
 
 export interface EmbedderOptions {
@@ -9,6 +10,8 @@ export interface EmbedderOptions {
   maxQueue: number;
   /** Tokens that may wait, over all requests. */
   maxWaitingTokens?: number;
+  /** Passes under way at the same time: 2, so that the next one is built while one is computed, or 1. */
+  maxPasses?: 1 | 2;
   onFailure(error: EngineFailure): void;
 }
 
@@ -50,7 +53,7 @@ export class Embedder {
 
   constructor(embedTexts: EmbedTexts, options: EmbedderOptions) {
     this.#embedTexts = embedTexts;
-    this.#options = { maxWaitingTokens: defaultWaitingTokens, ...options };
+    this.#options = { maxWaitingTokens: defaultWaitingTokens, maxPasses: 2, ...options };
   }
 
   get queueSize(): number {
@@ -103,7 +106,7 @@ export class Embedder {
     throw new Overloaded(`The queue of embedding requests is full: ${this.#waiting.length} are waiting.`, seconds);
   }
 
-  /** Passes one after the other; the next is built while the one before is computed. */
+  /** Passes one after the other. */
   async #run(): Promise<void> {
     this.#isRunning = true;
     // Requests of the same moment share the first pass.
@@ -111,7 +114,7 @@ export class Embedder {
     let before: Promise<void> = Promise.resolve();
     while (this.#waiting.length > 0) {
       const pass = this.#compute(this.#takeSeats());
-      await before;
+      await (this.#options.maxPasses === 1 ? pass : before);
       before = pass;
       await nextTurn();
     }
@@ -180,4 +183,21 @@ function lengthOf({ job, index }: Seat): number {
 /** A macrotask: requests and disconnects come in between. */
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** The texts, if the model can take them. Throws `InvalidRequest`. */
+export function checkTexts(texts: readonly (readonly number[])[], { vocabSize, embedding }: ModelInfo): typeof texts {
+  const most = embedding?.maxTokens ?? 0;
+  for (const text of texts) {
+    if (text.length === 0) throw new InvalidRequest("A text to embed must have at least one token.", "input", "invalid_value");
+    if (text.length > most) {
+      const message = `This model's maximum context length is ${most} tokens, but a text has ${text.length}.`;
+      throw new InvalidRequest(message, "input", "context_length_exceeded");
+    }
+    const wrong = text.find((id) => !(Number.isInteger(id) && id >= 0 && id < vocabSize));
+    if (wrong !== undefined) {
+      throw new InvalidRequest(`Token id ${wrong} is not in the vocabulary of ${vocabSize}.`, "input", "invalid_value");
+    }
+  }
+  return texts;
 }

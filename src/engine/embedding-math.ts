@@ -5,6 +5,7 @@ import { DTYPES } from "../mlx/dtype.ts";
 import type { MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
 import type { Pooling } from "../models/embedding-modules.ts";
+import type { DenseLayer } from "../models/load-encoder.ts";
 
 /**
  * One row for each text: hidden [T, dim] holds texts of `lengths` one after the other, the result is float32
@@ -46,6 +47,19 @@ function poolMaxima(h: MxArray, starts: readonly number[], lengths: readonly num
     return mx.max(mx.take(h, indices, 0), 0, true);
   });
   return rows.length === 1 ? rows[0]! : mx.concatenate(rows, 0);
+}
+
+/** x [n, dim] through the layers after the pooling. */
+export function applyDense(vectors: MxArray, layers: readonly DenseLayer[]): MxArray {
+  return layers.reduce((x, { linear, activation }) => {
+    const y = linear.forward(x, { adapters: null });
+    return activation === "tanh" ? mx.tanh(y) : y;
+  }, vectors);
+}
+
+/** Brought to length 1 where the model's vectors are. */
+export function finishVectors(vectors: readonly Float32Array[], normalize: boolean): Float32Array[] {
+  return vectors.map((vector) => (normalize ? normalizeVector(vector) : vector));
 }
 
 /** Brought to length 1, as a copy; a vector of zeros stays. */

@@ -3,25 +3,28 @@ import { basename, resolve } from "node:path";
 import { InvalidRequest, StartupError, Unavailable } from "../errors.ts";
 import { openMlx } from "../mlx/array.ts";
 import { locateNativeLibrary } from "../mlx/library.ts";
-import { activeMemory, cacheMemory, peakMemory } from "../mlx/memory.ts";
+import { activeMemory, cacheMemory, peakMemory, setCacheLimit, setMemoryLimit } from "../mlx/memory.ts";
 import { openCheckpoint } from "../models/checkpoint.ts";
-import { type EmbeddingModules, readEmbeddingModules } from "../models/embedding-modules.ts";
+import type { EmbeddingModules } from "../models/embedding-modules.ts";
 import { loadDense, loadEncoder } from "../models/load-encoder.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
-import { Embedder } from "./embedder.ts";
+import { checkTexts, Embedder } from "./embedder.ts";
+import { findModules } from "./language-embedder.ts";
+import { memoryLimit, planMemory } from "./memory-plan.ts";
 import type { CompiledGrammar, EngineStats, Generation, InferenceServer, ModelInfo, ServerStatus } from "./request.ts";
-import type { ServerOptions } from "./server.ts";
+import type { ServerOptions } from "./server-options.ts";
 import { createTextEncoder } from "./text-encoder.ts";
 
 interface Loaded {
   tokenizer: Tokenizer;
   embedder: Embedder;
   info: ModelInfo;
+  lowercases: boolean;
   free(): void;
 }
 
 /** Models of before modules.json are taken as sentence-transformers takes them, with the length that OpenAI's vectors have. */
-const DEFAULT_MODULES: EmbeddingModules = { poolings: ["mean"], dense: [], normalize: true, maxTokens: null };
+const DEFAULT_MODULES: EmbeddingModules = { poolings: ["mean"], dense: [], normalize: true, maxTokens: null, lowercase: false };
 const NEUTRAL = { temperature: 1, topP: 1, topK: 0, minP: 0, repetitionPenalty: 1 };
 
 /** Serves `/v1/embeddings` and nothing that generates. */
@@ -41,15 +44,25 @@ export class EmbeddingServer implements InferenceServer {
   async load(): Promise<void> {
     if (this.#parts) return;
     if (this.#options.adapters?.length) throw new StartupError("an embedding model takes no LoRA adapters");
+    if (this.#options.quantize) throw new StartupError("an embedding model is not quantized while it is loaded");
     const device = openMlx(locateNativeLibrary(), this.#options.cpu ?? false);
     const begun = performance.now();
     const checkpoint = await openCheckpoint(this.#path);
     const { tokenizerJson, slowTokenizer } = checkpoint;
     const tokenizer = loadTokenizer({ tokenizerJson, slowTokenizer, tokenizerConfig: checkpoint.tokenizerConfig ?? {} });
-    const modules = (await readEmbeddingModules(this.#path)) ?? DEFAULT_MODULES;
+    const modules = (await findModules(this.#path, this.#options.pooling ?? null)) ?? DEFAULT_MODULES;
     // The small part first: nothing has to be given back when it is wrong.
     const dense = await loadDense(modules.dense, this.#path);
     const encoder = await loadEncoder(checkpoint);
+    try {
+      const limit = memoryLimit(this.#options);
+      setMemoryLimit(limit);
+      setCacheLimit(planMemory(limit, { bytes: encoder.bytes + dense.bytes }).cacheBytes);
+    } catch (error) {
+      encoder.free();
+      dense.free();
+      throw error;
+    }
     const { model, architecture } = encoder;
     const embedder = new Embedder(createTextEncoder({ model, modules, dense: dense.layers }), {
       // A pass on the CPU computes fewer tokens in the same time.
@@ -75,7 +88,7 @@ export class EmbeddingServer implements InferenceServer {
       encoder.free();
       dense.free();
     };
-    this.#parts = { tokenizer, embedder, info, free };
+    this.#parts = { tokenizer, embedder, info, lowercases: modules.lowercase, free };
     this.#status = "ok";
     this.#log("info", `loaded ${info.id} in ${((performance.now() - begun) / 1000).toFixed(1)} s`, {
       device,
@@ -112,8 +125,8 @@ export class EmbeddingServer implements InferenceServer {
   }
 
   encode(text: string, options: { addSpecialTokens: boolean; truncateTo?: number }): Promise<number[]> {
-    const { tokenizer, info } = this.#running;
-    return tokenizer.encodeAsync(text, { ...options, maxTokens: info.contextLength });
+    const { tokenizer, info, lowercases } = this.#running;
+    return tokenizer.encodeAsync(lowercases ? text.toLowerCase() : text, { ...options, maxTokens: info.contextLength });
   }
 
   decode(ids: readonly number[], { skipSpecialTokens = true }: { skipSpecialTokens?: boolean } = {}): string {
@@ -175,21 +188,4 @@ export class EmbeddingServer implements InferenceServer {
   #log(level: "debug" | "info" | "warn" | "error", message: string, fields: Record<string, unknown> = {}): void {
     this.#options.log?.({ level, message, ...fields });
   }
-}
-
-/** What the model could not take. Throws `InvalidRequest`. */
-export function checkTexts(texts: readonly (readonly number[])[], { vocabSize, embedding }: ModelInfo): typeof texts {
-  const most = embedding?.maxTokens ?? 0;
-  for (const text of texts) {
-    if (text.length === 0) throw new InvalidRequest("A text to embed must have at least one token.", "input", "invalid_value");
-    if (text.length > most) {
-      const message = `This model's maximum context length is ${most} tokens, but a text has ${text.length}.`;
-      throw new InvalidRequest(message, "input", "context_length_exceeded");
-    }
-    const wrong = text.find((id) => !(Number.isInteger(id) && id >= 0 && id < vocabSize));
-    if (wrong !== undefined) {
-      throw new InvalidRequest(`Token id ${wrong} is not in the vocabulary of ${vocabSize}.`, "input", "invalid_value");
-    }
-  }
-  return texts;
 }

@@ -3,6 +3,7 @@ import { openMlx } from "../mlx/array.ts";
 import { locateNativeLibrary } from "../mlx/library.ts";
 import { openCheckpoint } from "../models/checkpoint.ts";
 import { type LoadOptions, prepareModel } from "../models/load.ts";
+import { isEncoder, prepareEncoder } from "../models/load-encoder.ts";
 import { type ModelSummary, type QuantizationShare, summarizeModel } from "../models/summary.ts";
 import { memoryLimit, planMemory } from "./memory-plan.ts";
 
@@ -15,7 +16,8 @@ export interface InspectOptions extends Pick<LoadOptions, "adapters" | "quantize
 /** Checks a model directory as a server would and sums it up; no weights are read. Throws `StartupError`. */
 export async function inspectModel(directory: string, options: InspectOptions = {}): Promise<ModelSummary> {
   openMlx(locateNativeLibrary(), options.cpu ?? false);
-  const prepared = await prepareModel(await openCheckpoint(directory), options);
+  const checkpoint = await openCheckpoint(directory);
+  const prepared = isEncoder(checkpoint) ? prepareEncoder(checkpoint) : await prepareModel(checkpoint, options);
   const bytes = prepared.weights.plannedBytes;
   const limit = memoryLimit(options);
   return summarizeModel(prepared, bytes < limit ? planMemory(limit, { bytes }).kvBytes : 0);
@@ -31,9 +33,13 @@ export function describeSummary(name: string, summary: ModelSummary): string {
     ["quantization", describeQuantization(summary.quantization)],
     ["weights", `${describeBytes(weightBytes)} in memory, computed in ${dtype}`],
     ["context", `${contextLength} tokens${maxContext < contextLength ? `, of which ${maxContext} fit into the memory` : ""}`],
-    ["caches", caches.map(({ kind, count }) => `${count} ${kind}`).join(", ")],
-    ["memory", `${describeBytes(kvBytesPerToken)} a token, ${describeBytes(stateBytesPerSequence)} a sequence besides`],
   ];
+  if (caches.length > 0) {
+    rows.push(
+      ["caches", caches.map(({ kind, count }) => `${count} ${kind}`).join(", ")],
+      ["memory", `${describeBytes(kvBytesPerToken)} a token, ${describeBytes(stateBytesPerSequence)} a sequence besides`],
+    );
+  }
   return `${name}\n${rows.map(([key = "", value]) => `  ${key.padEnd(14)}${value}\n`).join("")}`;
 }
 

@@ -1,7 +1,7 @@
 /** From a request's tokens to the pieces that its reader gets: text, stop strings, a queue that merges while nobody reads. */
 import type { ServeError } from "../errors.ts";
 import { Detokenizer } from "../text/detokenizer.ts";
-import { StopMatcher } from "../text/stop-strings.ts";
+import { StopMatcher, type StopResult } from "../text/stop-strings.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { FinishReason, GeneratedToken, GenerationChunk } from "./request.ts";
 
@@ -11,6 +11,7 @@ export class Output {
   #text = "";
   #tokens: GeneratedToken[] = [];
   #finishReason: FinishReason | null = null;
+  #stopString: string | undefined;
   #error: ServeError | null = null;
   #wake: (() => void) | null = null;
 
@@ -24,7 +25,8 @@ export class Output {
   /** Adds a token; true when its text completes a stop string. `hidden`: an end token, which shows no text. */
   push(token: GeneratedToken, { hidden, stoppable }: { hidden: boolean; stoppable: boolean }): boolean {
     const piece = hidden ? "" : this.#detokenizer.push(token.id);
-    const { text, stopped } = stoppable && !hidden ? this.#stops.push(piece) : { text: piece, stopped: false };
+    const { text, stopped, stop }: StopResult = stoppable && !hidden ? this.#stops.push(piece) : { text: piece, stopped: false };
+    this.#stopString = stop;
     this.#tokens.push({ ...token, text });
     this.#text += text;
     return this.#wakeReader(stopped);
@@ -37,6 +39,7 @@ export class Output {
       const last = this.#stops.push(this.#detokenizer.flush());
       this.#text += last.text + (last.stopped ? "" : this.#stops.flush());
       if (last.stopped) this.#finishReason = "stop";
+      this.#stopString = last.stop;
     }
     this.#finishReason ??= reason;
     this.#wakeReader(true);
@@ -56,7 +59,8 @@ export class Output {
         this.#wake = resolve;
       });
     }
-    const chunk = { text: this.#text, tokens: this.#tokens, finishReason: this.#finishReason };
+    const chunk: GenerationChunk = { text: this.#text, tokens: this.#tokens, finishReason: this.#finishReason };
+    if (this.#finishReason !== null && this.#stopString !== undefined) chunk.stopString = this.#stopString;
     this.#text = "";
     this.#tokens = [];
     return chunk;

@@ -80,6 +80,8 @@ export interface GenerationChunk {
   tokens: GeneratedToken[];
   /** Set in the last chunk, and only there. */
   finishReason: FinishReason | null;
+  /** In the last chunk: the stop string that ended the output. */
+  stopString?: string;
 }
 
 /** One running request. Iterate it once; leaving the loop early cancels it. An error thrown is a `ServeError`. */

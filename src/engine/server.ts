@@ -1,23 +1,24 @@
 /** A loaded model with its engine: what the HTTP layer serves and what a library user holds. */
 import { basename, resolve } from "node:path";
-import { type EngineFailure, InvalidRequest, Unavailable } from "../errors.ts";
+import { type EngineFailure, InvalidRequest, StartupError, Unavailable } from "../errors.ts";
 import { openMlx } from "../mlx/array.ts";
 import { locateNativeLibrary } from "../mlx/library.ts";
 import { activeMemory, cacheMemory, deviceMemory, peakMemory, setCacheLimit, setMemoryLimit } from "../mlx/memory.ts";
-import { type AdapterSource, checkAdapterNames } from "../models/adapter.ts";
+import { checkAdapterNames } from "../models/adapter.ts";
 import { type Checkpoint, openCheckpoint } from "../models/checkpoint.ts";
 import { readGenerationConfig } from "../models/generation-config.ts";
 import { identifyModel } from "../models/identity.ts";
 import { type LoadedModel, prepareModel, readModel } from "../models/load.ts";
-import type { LoadProgress } from "../models/parameter-list.ts";
 import { summarizeModel } from "../models/summary.ts";
 import { DiskStore } from "../prefix/disk-store.ts";
 import { ChatTemplate } from "../text/chat-template.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import { readTokenText } from "../text/tokenizer-config.ts";
+import { checkTexts } from "./embedder.ts";
 import { Engine } from "./engine.ts";
 import { completeRequest, type GenerateOptions } from "./generate.ts";
 import { summaryFields } from "./inspect.ts";
+import { type LanguageEmbedder, openLanguageEmbedder } from "./language-embedder.ts";
 import { type MemoryPlan, memoryLimit, planMemory } from "./memory-plan.ts";
 import type {
   ChatMessage,
@@ -32,37 +33,9 @@ import type {
   ModelSummary,
   ServerStatus,
 } from "./request.ts";
+import type { ServerOptions } from "./server-options.ts";
 
-export interface ServerOptions {
-  /** Rows that decode together, 64 by default. */
-  maxBatchSize?: number;
-  /** Tokens that one step computes at most, prefill and decode together. */
-  maxTokensPerStep?: number;
-  /** Requests that may wait, 1024 by default. */
-  maxQueue?: number;
-  /** Bytes for weights, caches and work together. */
-  memoryLimit?: number;
-  /** What the API calls the model; by default its path. */
-  modelId?: string;
-  /** Bytes of computed prefixes that are kept for later requests, as far as running ones leave them; half of the cache memory by default, 0: none. */
-  prefixCacheMemory?: number;
-  /** Leaves out the sampling defaults of generation_config.json. */
-  ignoreGenerationConfig?: boolean;
-  /** Directory where computed prefixes are kept longer than in memory, and the most bytes there (20 GB by default). */
-  prefixCacheDirectory?: string;
-  prefixCacheDisk?: number;
-  /** LoRA adapters, directories of mlx-lm's or PEFT's, that requests choose by name. */
-  adapters?: readonly AdapterSource[];
-  /** Quantizes a dense model to so many bits while it is loaded. */
-  quantize?: 4 | 8 | null;
-  /** Told while the weights are read. */
-  onProgress?: LoadProgress;
-  /** Computes on the CPU even where there is a GPU. */
-  cpu?: boolean;
-  /** Capacity in tokens of the smallest cache row; for tests. */
-  smallestSizeClass?: number;
-  log?: (line: { level: "debug" | "info" | "warn" | "error"; message: string; [key: string]: unknown }) => void;
-}
+export type { ServerOptions } from "./server-options.ts";
 
 interface Loaded {
   loaded: LoadedModel;
@@ -70,9 +43,11 @@ interface Loaded {
   template: ChatTemplate;
   engine: Engine;
   info: ModelInfo;
+  /** Null: the model makes no embeddings. */
+  embedding: LanguageEmbedder | null;
 }
 
-interface StartParts extends Pick<Loaded, "loaded" | "tokenizer" | "template"> {
+interface StartParts extends Pick<Loaded, "loaded" | "tokenizer" | "template" | "embedding"> {
   checkpoint: Checkpoint;
   summary: ModelSummary;
   memory: MemoryPlan;
@@ -123,7 +98,8 @@ export class ContinuousBatchingServer implements InferenceServer {
       const paths = adapters.map(({ path }) => path);
       const identity = await identifyModel(checkpoint, paths, [device, String(loaded.dtype), String(loaded.bytes)]);
       const prefixStore = await this.#openPrefixStore();
-      this.#start({ checkpoint, loaded, tokenizer, template, identity, prefixStore, summary, memory });
+      const embedding = await this.#openEmbedding(loaded, checkpoint, memory);
+      this.#start({ checkpoint, loaded, tokenizer, template, embedding, identity, prefixStore, summary, memory });
     } catch (error) {
       loaded.free();
       throw error;
@@ -150,11 +126,12 @@ export class ContinuousBatchingServer implements InferenceServer {
 
   stats(): EngineStats {
     const engine = this.#parts?.engine;
+    const embedder = this.#parts?.embedding?.embedder;
     const open = engine !== undefined;
     return {
-      queueSize: engine?.queueSize ?? 0,
-      activeRequests: engine?.activeCount ?? 0,
-      totalRequests: engine?.totalRequests ?? 0,
+      queueSize: (engine?.queueSize ?? 0) + (embedder?.queueSize ?? 0),
+      activeRequests: (engine?.activeCount ?? 0) + (embedder?.activeCount ?? 0),
+      totalRequests: (engine?.totalRequests ?? 0) + (embedder?.totalRequests ?? 0),
       totalTokens: engine?.totalTokens ?? 0,
       generationTps: engine?.generationTps ?? 0,
       activeMemoryBytes: open ? activeMemory() : 0,
@@ -189,8 +166,14 @@ export class ContinuousBatchingServer implements InferenceServer {
     return this.#running.engine.clearPrefixCache();
   }
 
-  async embed(): Promise<Float32Array[]> {
-    throw new InvalidRequest(`The model '${this.#id}' makes no embeddings.`, "model", "model_not_supported");
+  async embed(texts: readonly (readonly number[])[], signal?: AbortSignal): Promise<Float32Array[]> {
+    const { info, embedding } = this.#running;
+    if (embedding) return embedding.embedder.embed(checkTexts(texts, info), signal);
+    throw new InvalidRequest(
+      `The model '${this.#id}' makes no embeddings: it says nothing of pooling.`,
+      "model",
+      "model_not_supported",
+    );
   }
 
   submit(request: GenerationRequest, signal?: AbortSignal): Generation {
@@ -211,7 +194,8 @@ export class ContinuousBatchingServer implements InferenceServer {
     const parts = this.#parts;
     if (!parts || this.#status === "stopping") return;
     this.#status = "stopping";
-    await parts.engine.close(graceMs);
+    await Promise.all([parts.engine.close(graceMs), parts.embedding?.embedder.close(graceMs)]);
+    parts.embedding?.free();
     parts.loaded.free();
   }
 
@@ -236,24 +220,43 @@ export class ContinuousBatchingServer implements InferenceServer {
     return DiskStore.open({ directory: resolve(directory), limitBytes, onRefusal });
   }
 
-  #start({ checkpoint, loaded, tokenizer, template, identity, prefixStore, summary, memory }: StartParts): void {
-    const { maxBatchSize = 64, maxQueue = 1024, cpu = false } = this.#options;
-    const gpuMemory = cpu ? 0 : deviceMemory();
+  /** A model whose embeddings cannot be made still generates, unless they were asked for. */
+  async #openEmbedding(loaded: LoadedModel, checkpoint: Checkpoint, { kvBytes }: MemoryPlan): Promise<LanguageEmbedder | null> {
+    const { pooling = null, maxQueue = 1024 } = this.#options;
+    const maxTokensPerStep = this.#maxTokensPerStep;
+    const onFailure = (error: EngineFailure) => this.#log("error", error.message, { error });
+    try {
+      return await openLanguageEmbedder(loaded, checkpoint, { pooling, kvBytes, maxTokensPerStep, maxQueue, onFailure });
+    } catch (error) {
+      if (!(error instanceof StartupError) || pooling !== null) throw error;
+      this.#log("warn", `there will be no embeddings: ${error.message}`);
+      return null;
+    }
+  }
+
+  /** A step on the CPU computes fewer tokens in the same time. */
+  get #maxTokensPerStep(): number {
+    const onGpu = !this.#options.cpu && deviceMemory() > 0;
+    return this.#options.maxTokensPerStep ?? (onGpu ? 2048 : 256);
+  }
+
+  #start({ checkpoint, loaded, tokenizer, template, embedding, identity, prefixStore, summary, memory }: StartParts): void {
+    const { maxBatchSize = 64, maxQueue = 1024 } = this.#options;
+    const kvBytes = embedding?.kvBytes ?? memory.kvBytes;
     setCacheLimit(memory.cacheBytes);
     const { eosTokenIds, sampling } = readGenerationConfig(checkpoint, { neutral: this.#options.ignoreGenerationConfig });
     const endToken = tokenizer.tokenId(readTokenText(checkpoint.tokenizerConfig?.eos_token) ?? "");
     const { contextLength, vocabSize } = loaded.model;
     const engine = new Engine(loaded, tokenizer, {
       maxBatchSize,
-      // A step on the CPU computes fewer tokens in the same time.
-      maxTokensPerStep: this.#options.maxTokensPerStep ?? (gpuMemory > 0 ? 2048 : 256),
+      maxTokensPerStep: this.#maxTokensPerStep,
       maxQueue,
       contextLength,
-      kvBudgetBytes: memory.kvBytes,
+      kvBudgetBytes: kvBytes,
       modelIdentity: identity,
       prefixStore,
       onWarning: (message, error) => this.#log("warn", message, { error }),
-      prefixCacheBytes: this.#options.prefixCacheMemory ?? Math.floor(memory.kvBytes / 2),
+      prefixCacheBytes: this.#options.prefixCacheMemory ?? Math.floor(kvBytes / 2),
       // Where no config names them, the tokenizer does, as in mlx-lm.
       eosTokenIds: eosTokenIds.length === 0 && endToken !== undefined ? [endToken] : eosTokenIds,
       smallestSizeClass: this.#options.smallestSizeClass,
@@ -268,10 +271,11 @@ export class ContinuousBatchingServer implements InferenceServer {
       vocabSize,
       created: Math.floor(Date.now() / 1000),
       chatTemplate: template.source,
+      embedding: embedding?.info ?? null,
       summary,
       defaultSampling: sampling,
     };
-    this.#parts = { loaded, tokenizer, template, engine, info };
+    this.#parts = { loaded, tokenizer, template, engine, info, embedding };
   }
 
   #fail(error: EngineFailure): void {

@@ -5,7 +5,7 @@ import * as mx from "../mlx/ops.ts";
 import type { EmbeddingModules } from "../models/embedding-modules.ts";
 import type { EncoderModel } from "../models/encoder.ts";
 import type { DenseLayer } from "../models/load-encoder.ts";
-import { normalizeVector, poolTexts } from "./embedding-math.ts";
+import { applyDense, finishVectors, poolTexts } from "./embedding-math.ts";
 
 /** Token ids of a text. */
 export type TextTokens = readonly number[] | Int32Array;
@@ -30,7 +30,7 @@ export function createTextEncoder({ model, modules, dense }: TextEncoderParts): 
     });
     try {
       await done;
-      return splitRows(readFloats(result), texts.length, modules.normalize);
+      return finishVectors(splitRows(readFloats(result), texts.length), modules.normalize);
     } finally {
       release(result);
     }
@@ -51,17 +51,7 @@ function flatten(texts: readonly TextTokens[]): { tokens: MxArray; positions: Mx
   return { tokens: ints(tokens), positions: ints(positions) };
 }
 
-function applyDense(vectors: MxArray, layers: readonly DenseLayer[]): MxArray {
-  return layers.reduce((x, { linear, activation }) => {
-    const y = linear.forward(x, { adapters: null });
-    return activation === "tanh" ? mx.tanh(y) : y;
-  }, vectors);
-}
-
-function splitRows(values: Float32Array, count: number, normalize: boolean): Float32Array[] {
+function splitRows(values: Float32Array, count: number): Float32Array[] {
   const width = values.length / count;
-  return Array.from({ length: count }, (_, row) => {
-    const vector = values.slice(row * width, (row + 1) * width);
-    return normalize ? normalizeVector(vector) : vector;
-  });
+  return Array.from({ length: count }, (_, row) => values.slice(row * width, (row + 1) * width));
 }

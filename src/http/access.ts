@@ -4,7 +4,7 @@ import { Unauthorized } from "../errors.ts";
 /** Browser clients may call from any page; keys travel in headers, never in cookies. */
 export const corsHeaders: Readonly<Record<string, string>> = {
   "access-control-allow-origin": "*",
-  "access-control-expose-headers": "x-request-id, retry-after",
+  "access-control-expose-headers": "x-request-id, request-id, retry-after",
 };
 
 /** The answer to a browser's question before the real request. */

@@ -11,6 +11,8 @@ import { embeddingRoutes } from "./embeddings/index.ts";
 import { describeError, type ErrorReply, isExpected, toErrorReply, toMethodReply } from "./errors.ts";
 import { fileRoutes } from "./files/index.ts";
 import { healthRoutes } from "./health/index.ts";
+import { speaksAnthropic, toAnthropicReply } from "./messages/errors.ts";
+import { messageRoutes } from "./messages/index.ts";
 import { modelRoutes } from "./models/index.ts";
 import { openapiRoutes } from "./openapi.ts";
 import { lengthenHost } from "./short-host.ts";
@@ -35,6 +37,8 @@ export function createApp(server: InferenceServer, options: AppOptions = {}) {
     .onRequest(({ request, set }) => {
       Object.assign(set.headers, corsHeaders);
       set.headers["x-request-id"] = requestIdOf(request);
+      // The name that Anthropic's clients look for.
+      if (speaksAnthropic(request)) set.headers["request-id"] = set.headers["x-request-id"];
       if (request.method === "OPTIONS") return answerPreflight(request);
       if (isGuarded(pathOf(request)) && !isBackground(request)) checkKey(request);
       return undefined;
@@ -43,21 +47,24 @@ export function createApp(server: InferenceServer, options: AppOptions = {}) {
       // Nobody is there to read it, and what failed is only that.
       if (request.signal.aborted) return new Response(null, { status: 499 });
       const cause = code === "PARSE" ? parseCause(error) : error;
+      const requestId = String(set.headers["x-request-id"]);
       const reply = code === "NOT_FOUND" ? replyToUnknownRoute(self, request) : toErrorReply(cause);
       if (reply.status >= 500) {
         const level = isExpected(cause) ? "warn" : "error";
         log({
           level,
           message: "request failed",
-          requestId: set.headers["x-request-id"],
+          requestId,
           path: pathOf(request),
           error: describeError(cause),
         });
       }
-      return Response.json(reply.body, { status: reply.status, headers: reply.headers });
+      const { status, body, headers } = speaksAnthropic(request) ? toAnthropicReply(reply, requestId) : reply;
+      return Response.json(body, { status, headers });
     })
     .use(chatRoutes(context))
     .use(completionRoutes(context))
+    .use(messageRoutes(context))
     .use(embeddingRoutes(context))
     .use(tokenizeRoutes(context))
     .use(modelRoutes(context))

@@ -1,6 +1,7 @@
 /** A running job as events: what chat completions, responses and messages make their answers of. */
 import type { ChatEvent, OutputParser } from "../chat/events.ts";
 import type { GeneratedToken } from "../engine/request.ts";
+import { ContentTokens } from "./content-tokens.ts";
 import type { Usage } from "./fields.ts";
 import { cancelJob, countUsage, type Job, readJob } from "./job.ts";
 import type { OutputPiece } from "./pieces.ts";
@@ -16,6 +17,7 @@ export interface ChatChoice {
   reasoningTokens: number;
   /** Calls that came whole, or are still open. */
   callCount: number;
+  readonly contentTokens: ContentTokens;
 }
 
 export interface ChatJob extends Job {
@@ -23,13 +25,18 @@ export interface ChatJob extends Job {
   readonly choicesRead: readonly ChatChoice[];
 }
 
+/** With logprobs, content has the tokens that it is made of. */
+export type AnswerEvent = Exclude<ChatEvent, { type: "content" }> | { type: "content"; text: string; tokens: GeneratedToken[] };
+
 export interface ChatPiece {
   /** Neighbours of one kind are merged. */
-  events: ChatEvent[];
+  events: AnswerEvent[];
   /** With logprobs: the tokens, those of marks and calls included. */
   tokens: GeneratedToken[];
   /** Set in the last piece of a choice, and only there. */
   finishReason: ChatFinishReason | null;
+  /** In the last piece: the stop string that has ended the output, if one has. */
+  stopString: string | null;
 }
 
 /** A whole answer. Calls that were no JSON objects are part of the content. */
@@ -49,7 +56,7 @@ export interface ToolCall {
 }
 
 export function createChoice(parser: OutputParser, singleCall: boolean): ChatChoice {
-  return { parser, singleCall, reasoningTokens: 0, callCount: 0 };
+  return { parser, singleCall, reasoningTokens: 0, callCount: 0, contentTokens: new ContentTokens() };
 }
 
 /** The output of all choices as it comes, with the choice's index. Read it once; throws as `readJob` does. */
@@ -57,13 +64,15 @@ export async function* readChat(job: ChatJob): AsyncGenerator<[index: number, pi
   for await (const [index, piece] of readJob(job, true)) {
     const choice = job.choicesRead[index];
     if (!choice) throw new RangeError(`choice ${index} has no parser`);
-    const events = readPiece(choice, piece);
+    const events = readPiece(choice, piece, job.logprobs);
     for (const event of events) {
       if (event.type === "tool_call_start") choice.callCount++;
       else if (event.type === "tool_call_end" && event.malformed !== null) choice.callCount--;
     }
     const isCall = piece.finishReason === "stop" && choice.callCount > 0;
-    yield [index, { events, tokens: job.logprobs ? piece.tokens : [], finishReason: isCall ? "tool_calls" : piece.finishReason }];
+    const finishReason = isCall ? "tool_calls" : piece.finishReason;
+    const { stopString } = piece;
+    yield [index, { events, tokens: job.logprobs ? piece.tokens : [], finishReason, stopString }];
   }
 }
 
@@ -107,34 +116,40 @@ function addEvent(output: ChatOutput, event: ChatEvent): void {
 }
 
 /** Pushes token by token, as far as it is known what each has added, so that reasoning is counted exactly. */
-function readPiece(choice: ChatChoice, { text, tokens, finishReason }: OutputPiece): ChatEvent[] {
+function readPiece(choice: ChatChoice, { text, tokens, finishReason }: OutputPiece, withTokens: boolean): AnswerEvent[] {
   const { parser } = choice;
-  const events: ChatEvent[] = [];
-  const push = (part: string) => {
-    if (part !== "") addMerged(events, parser.push(part));
+  const events: AnswerEvent[] = [];
+  const add = (more: ChatEvent[]) => {
+    for (const event of more) addMerged(events, withContentTokens(choice, event));
   };
   let rest = text;
   let unknown = 0;
   for (const token of tokens) {
+    if (withTokens) choice.contentTokens.push(token);
     if (token.text === undefined) {
       unknown++;
       continue;
     }
-    push(token.text);
+    if (token.text !== "") add(parser.push(token.text));
     rest = rest.slice(token.text.length);
     if (parser.inReasoning) choice.reasoningTokens++;
   }
   const before = parser.inReasoning;
-  push(rest);
+  if (rest !== "") add(parser.push(rest));
   if (before || parser.inReasoning) choice.reasoningTokens += unknown;
-  if (finishReason !== null) addMerged(events, parser.end());
+  if (finishReason !== null) add(parser.end());
   return choice.singleCall ? events.filter((event) => !("index" in event) || event.index === 0) : events;
 }
 
-function addMerged(events: ChatEvent[], more: readonly ChatEvent[]): void {
-  for (const event of more) {
-    const last = events.at(-1);
-    if (last?.type === event.type && "text" in last && "text" in event) last.text += event.text;
-    else events.push(event);
-  }
+function withContentTokens({ contentTokens }: ChatChoice, event: ChatEvent): AnswerEvent {
+  if (event.type === "content") return { ...event, tokens: contentTokens.take(event.text.length) };
+  contentTokens.clear();
+  return event;
+}
+
+function addMerged(events: AnswerEvent[], event: AnswerEvent): void {
+  const last = events.at(-1);
+  if (last?.type !== event.type || !("text" in last && "text" in event)) events.push(event);
+  else last.text += event.text;
+  if (last?.type === "content" && event.type === "content") last.tokens.push(...event.tokens);
 }

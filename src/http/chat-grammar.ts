@@ -20,15 +20,19 @@ export interface AnswerDemand {
   single: boolean;
   /** Names of the tools whose arguments have to satisfy their schemas. */
   strict: ReadonlySet<string>;
+  /** No other tools may be called, though the model has been shown more. */
+  closed?: boolean;
   /** What an answer without calls has to look like; null: like anything. */
   answer: GrammarSpec | null;
+  /** Where the request says so; `response_format` unless told. */
+  answerParam?: string;
   /** The most tokens of reasoning; null: any number. */
   reasoningBudget: number | null;
 }
 
 /**
  * The grammar of a request; null: it needs none. Reasoning stays free. Throws `InvalidRequest` with the parameter `tools` or
- * `response_format` for a schema that cannot be honoured.
+ * `answerParam` for a schema that cannot be honoured.
  */
 export async function compileDemand(
   context: HttpContext,
@@ -36,7 +40,7 @@ export async function compileDemand(
   signal: AbortSignal,
 ): Promise<CompiledGrammar | null> {
   const spec = describeAnswer(demand);
-  const param = demand.answer === null ? "tools" : "response_format";
+  const param = demand.answer === null ? "tools" : (demand.answerParam ?? "response_format");
   const answer = spec && (await compile(context, spec, param, signal));
   const state = findReasoningState(demand.format, demand.prompt);
   // Forced calls of a format with messages of its own have the reasoning in their grammar.
@@ -78,7 +82,7 @@ async function compile({ server }: HttpContext, spec: GrammarSpec, param: string
 }
 
 function describeAnswer(demand: AnswerDemand): GrammarSpec | null {
-  const { format, tools, mustCall, single, strict, answer } = demand;
+  const { format, tools, mustCall, single, strict, closed = false, answer } = demand;
   const structure = (format.whole ?? format.tools)?.structure;
   if (mustCall && !structure)
     throw new InvalidRequest("This server is told to find no tool calls.", "tool_choice", "invalid_value");
@@ -93,7 +97,7 @@ function describeAnswer(demand: AnswerDemand): GrammarSpec | null {
     // In a format with messages of its own the grammar begins within the last one, where there are no calls.
     return format.whole ? answer : { kind: "structural_tag", format: { type: "or", elements: [calls, toFormat(answer)] } };
   }
-  if (!tools.some(isStrict)) return null;
+  if (!closed && !tools.some(isStrict)) return null;
   return { kind: "structural_tag", format: describeCalls(structure, tools, { isForced: false, single, isStrict }) };
 }
 

@@ -23,6 +23,78 @@ export const requestExamples: Readonly<Record<string, Record<string, { summary: 
         stream_options: { include_usage: true },
       },
     },
+    tools: {
+      summary: "A question that needs a tool",
+      value: {
+        model: "tiny-chat",
+        messages: [{ role: "user", content: "What is the weather in Paris?" }],
+        tools: [
+          {
+            type: "function",
+            function: {
+              name: "get_weather",
+              description: "Current weather in a city",
+              parameters: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
+            },
+          },
+        ],
+        temperature: 0,
+      },
+    },
+    reasoning: {
+      summary: "With reasoning, at most 16 tokens of it",
+      value: {
+        model: "tiny-chat",
+        messages: [{ role: "user", content: "What is 2 + 2?" }],
+        enable_thinking: true,
+        thinking_budget: 16,
+        temperature: 0,
+      },
+    },
+  },
+  createMessage: {
+    message: {
+      summary: "A question",
+      value: {
+        model: "tiny-chat",
+        max_tokens: 64,
+        messages: [{ role: "user", content: "What is the capital of France?" }],
+        temperature: 0,
+      },
+    },
+    stream: {
+      summary: "Streamed, with a system prompt",
+      value: {
+        model: "tiny-chat",
+        max_tokens: 64,
+        system: [{ type: "text", text: "You are a helpful assistant.", cache_control: { type: "ephemeral" } }],
+        messages: [{ role: "user", content: [{ type: "text", text: "Tell me a short story." }] }],
+        stream: true,
+      },
+    },
+    tool: {
+      summary: "A call of a tool, which has to come",
+      value: {
+        model: "tiny-chat",
+        max_tokens: 128,
+        messages: [{ role: "user", content: "What is the weather in Paris?" }],
+        tools: [
+          {
+            name: "get_weather",
+            description: "Current weather in a city",
+            input_schema: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
+          },
+        ],
+        tool_choice: { type: "tool", name: "get_weather" },
+        temperature: 0,
+      },
+    },
+  },
+  countMessageTokens: {
+    message: {
+      summary: "A question",
+      value: { model: "tiny-chat", messages: [{ role: "user", content: "What is the capital of France?" }] },
+    },
   },
   createCompletion: {
     text: {

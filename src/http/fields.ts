@@ -70,7 +70,10 @@ export const samplingEntries = {
   stream: flag("Send the output as server-sent events while it is generated."),
   stream_options: v.nullish(
     v.pipe(
-      v.object({ include_usage: flag("Send one more chunk with the token counts before the end.") }),
+      v.object({
+        include_usage: flag("Send one more chunk with the token counts before the end."),
+        include_obfuscation: flag("Accepted and not used: chunks are not padded."),
+      }),
       v.description("Only with `stream`."),
     ),
   ),

@@ -24,7 +24,7 @@ export interface Job {
 export interface JobOptions {
   /** What the response calls the model. */
   model: string;
-  idPrefix: "chatcmpl" | "cmpl";
+  idPrefix: "chatcmpl-" | "cmpl-" | "resp_" | "msg_";
   requests: readonly GenerationRequest[];
   /** Requests of each prompt; all of them unless told. */
   choices?: number;
@@ -37,7 +37,7 @@ export interface JobOptions {
 /** Submits all of it or nothing: when one is refused, those before it are cancelled and the refusal is thrown. */
 export function startJob(context: HttpContext, options: JobOptions): Job {
   return {
-    id: `${options.idPrefix}-${crypto.randomUUID().replaceAll("-", "")}`,
+    id: `${options.idPrefix}${crypto.randomUUID().replaceAll("-", "")}`,
     created: Math.floor(Date.now() / 1000),
     model: options.model,
     context,
@@ -103,13 +103,14 @@ export async function* readJob(job: Job, withTokens = job.logprobs): AsyncGenera
 
 /** The whole output of each choice. On any failure the others are cancelled. */
 export async function collectJob(job: Job): Promise<OutputPiece[]> {
-  const outputs: OutputPiece[] = job.generations.map(() => ({ text: "", tokens: [], finishReason: null }));
+  const outputs: OutputPiece[] = job.generations.map(() => ({ text: "", tokens: [], finishReason: null, stopString: null }));
   try {
     for await (const [index, piece] of readJob(job)) {
       const output = outputs[index]!;
       output.text += piece.text;
       for (const token of piece.tokens) output.tokens.push(token);
       output.finishReason = piece.finishReason;
+      output.stopString = piece.stopString;
     }
   } catch (error) {
     cancelJob(job);

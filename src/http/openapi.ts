@@ -9,6 +9,8 @@ import { EmbeddingList, EmbeddingRequest } from "./embeddings/model.ts";
 import { requestExamples } from "./examples.ts";
 import { ErrorBody, Usage } from "./fields.ts";
 import { Health } from "./health/model.ts";
+import { AnswerMessage, AnthropicError, MessageStreamEvent, MessageUsage, TokenCount } from "./messages/model.ts";
+import { CountTokensRequest, InputMessage, InputTool, MessagesRequest } from "./messages/request-model.ts";
 import { Model, ModelList } from "./models/model.ts";
 import { sourceOf, vendor } from "./schema.ts";
 import {
@@ -41,6 +43,15 @@ const definitions = {
   DetokenizeResponse,
   ApplyTemplateRequest,
   ApplyTemplateResponse,
+  MessagesRequest,
+  CountTokensRequest,
+  InputMessage,
+  InputTool,
+  AnswerMessage,
+  MessageStreamEvent,
+  MessageUsage,
+  TokenCount,
+  AnthropicErrorResponse: AnthropicError,
   Model,
   ModelList,
   Health,
@@ -58,6 +69,7 @@ const conversion: ConversionConfig = {
 const streamedSchemas: Record<string, string> = {
   createChatCompletion: "ChatCompletionChunk",
   createCompletion: "CompletionChunk",
+  createMessage: "MessageStreamEvent",
 };
 
 const statusTexts: Record<string, string> = {
@@ -69,6 +81,7 @@ const statusTexts: Record<string, string> = {
   429: "The queue is full: try again after the seconds in `Retry-After`.",
   500: "The engine failed.",
   503: "The server is not ready, or no longer.",
+  529: "The server is not ready, or no longer.",
 };
 
 interface Content {
@@ -103,6 +116,7 @@ export function describeApi(app: AnyElysia, version: string) {
     tags: [
       { name: "Chat", description: "Conversations." },
       { name: "Completions", description: "Plain text." },
+      { name: "Messages", description: "Conversations in the shapes of Anthropic's API." },
       { name: "Batches", description: "Files of requests that are worked off behind all others." },
       { name: "Embeddings", description: "Vectors of texts." },
       { name: "Tokens", description: "Texts and token ids, and what the chat template makes of a conversation." },

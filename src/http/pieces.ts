@@ -5,6 +5,8 @@ export interface OutputPiece {
   text: string;
   tokens: GeneratedToken[];
   finishReason: FinishReason | null;
+  /** In the last piece: the stop string that ended the output; null: none did. */
+  stopString: string | null;
 }
 
 /**
@@ -13,12 +15,12 @@ export interface OutputPiece {
  */
 export function createGrouper(server: InferenceServer, withTokens: boolean): (chunk: GenerationChunk) => OutputPiece | null {
   let waiting: GeneratedToken[] = [];
-  return ({ text, tokens, finishReason }) => {
+  return ({ text, tokens, finishReason, stopString = null }) => {
     if (withTokens) waiting = waiting.length === 0 ? tokens : [...waiting, ...tokens];
     if (text === "" && finishReason === null) return null;
     const shown = finishReason === "stop" ? withoutEnd(server, text, waiting) : waiting;
     waiting = [];
-    return { text, tokens: withTokens ? shown : [], finishReason };
+    return { text, tokens: withTokens ? shown : [], finishReason, stopString };
   };
 }
 

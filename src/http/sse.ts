@@ -2,16 +2,33 @@ import { describeError, isExpected, toErrorReply } from "./errors.ts";
 import type { Job } from "./job.ts";
 import { cancelJob } from "./job.ts";
 
-const keepAlive = new TextEncoder().encode(": keep-alive\n\n");
 const silent = Symbol("silent");
 
 export const done = "data: [DONE]\n\n";
 
+/** How one API writes what is no event of its own. */
+export interface StreamStyle {
+  /** What bridges a silence. */
+  keepAlive: string;
+  /** The event that ends a stream which has failed. */
+  frameError(error: unknown): string;
+}
+
+const openAiStyle: StreamStyle = {
+  keepAlive: ": keep-alive\n\n",
+  frameError: (error) => `data: ${JSON.stringify(toErrorReply(error).body)}\n\n`,
+};
+
 /**
- * Answers with framed events. They are read one by one as the client takes them; a silent source is bridged by comments; an
- * error becomes an `error` event and ends the stream. When the client leaves, the job is cancelled at once.
+ * Answers with framed events. They are read one by one as the client takes them; a silent source is bridged; an error
+ * becomes an event and ends the stream. When the client leaves, the job is cancelled at once.
  */
-export function streamEvents(job: Job, events: AsyncGenerator<string>, signal: AbortSignal): Response {
+export function streamEvents(
+  job: Job,
+  events: AsyncGenerator<string>,
+  signal: AbortSignal,
+  { keepAlive, frameError }: StreamStyle = openAiStyle,
+): Response {
   const { keepAliveMs, log } = job.context.options;
   const encoder = new TextEncoder();
   let next: Promise<IteratorResult<string>> | null = null;
@@ -33,7 +50,7 @@ export function streamEvents(job: Job, events: AsyncGenerator<string>, signal: A
   const fail = (error: unknown): string => {
     end();
     log({ level: isExpected(error) ? "warn" : "error", message: "stream failed", id: job.id, error: describeError(error) });
-    return `data: ${JSON.stringify(toErrorReply(error).body)}\n\n`;
+    return frameError(error);
   };
 
   const body = new ReadableStream<Uint8Array>(
@@ -42,7 +59,7 @@ export function streamEvents(job: Job, events: AsyncGenerator<string>, signal: A
         try {
           next ??= events.next();
           const result = await withTimeout(next, keepAliveMs);
-          if (!left && result === silent) return controller.enqueue(keepAlive);
+          if (!left && result === silent) return controller.enqueue(encoder.encode(keepAlive));
           next = null;
           if (!left && result !== silent && result.done !== true) return controller.enqueue(encoder.encode(result.value));
           signal.removeEventListener("abort", leave);

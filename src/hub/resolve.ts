@@ -1,4 +1,4 @@
-import { stat } from "node:fs/promises";
+import { rm, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import type { HubSettings } from "../config.ts";
@@ -6,19 +6,38 @@ import { StartupError } from "../errors.ts";
 import { cacheOf, findSnapshot } from "./cache.ts";
 import type { Patience } from "./client.ts";
 import { downloadModel } from "./download.ts";
+import { outlineModel } from "./outline.ts";
 import type { ProgressReport } from "./progress.ts";
-import { parseRepository } from "./repository.ts";
+import { parseRepository, type Repository } from "./repository.ts";
 
 /**
  * The directory of a model: a local directory as it is, else a Hugging Face id (`owner/name[@revision]`) from the cache,
  * downloaded into it when absent. Throws `StartupError`.
  */
-export async function resolveModel(
+export function resolveModel(model: string, hub: HubSettings, report: ProgressReport, patience?: Patience): Promise<string> {
+  return findOr(model, hub, (repository) => downloadModel(repository, hub, report, patience));
+}
+
+/** The same for those who want no weights: of what is absent only the outline is fetched, for as long as `use` runs. */
+export async function withOutline<T>(
   model: string,
   hub: HubSettings,
-  report: ProgressReport,
+  use: (directory: string) => Promise<T>,
   patience?: Patience,
-): Promise<string> {
+): Promise<T> {
+  let outline: string | null = null;
+  const directory = await findOr(model, hub, async (repository) => {
+    outline = await outlineModel(repository, hub, patience);
+    return outline;
+  });
+  try {
+    return await use(directory);
+  } finally {
+    if (outline !== null) await rm(outline, { recursive: true, force: true });
+  }
+}
+
+async function findOr(model: string, hub: HubSettings, bring: (repository: Repository) => Promise<string>): Promise<string> {
   const path = resolve(model === "~" || model.startsWith("~/") ? join(homedir(), model.slice(1)) : model);
   const found = await stat(path).catch(() => null);
   if (found?.isDirectory()) return path;
@@ -37,5 +56,5 @@ export async function resolveModel(
       `"${model}" is not whole in the cache ${hub.cacheDirectory}, and HF_HUB_OFFLINE forbids to download it.`,
     );
   }
-  return downloadModel(repository, hub, report, patience);
+  return bring(repository);
 }

@@ -8,15 +8,21 @@ import type { Linear } from "../nn/linear.ts";
 import { LoraLinear } from "../nn/lora.ts";
 import type { Parameter } from "../nn/parameter.ts";
 import type { Adapter, AdapterTensor, LowRankUpdate } from "./adapter.ts";
+import { canonicalModule } from "./module-names.ts";
 import { shapeText } from "./safetensors.ts";
 import { listSome, quote } from "./wording.ts";
 
 export class AdapterSet {
+  /** With canonical names: an adapter may have been made for another nesting of the model. */
   readonly #adapters: readonly Adapter[];
   readonly #known = new Set<string>();
 
   constructor(adapters: readonly Adapter[]) {
-    this.#adapters = adapters;
+    this.#adapters = adapters.map(({ path, updates }) => {
+      const named = new Map([...updates].map(([module, update]) => [canonicalModule(module), update]));
+      if (named.size < updates.size) throw new StartupError(`${path} has two updates of one module`);
+      return { path, updates: named };
+    });
   }
 
   /** The layer with every adapter's update of it; the layer itself where there is none. Throws `StartupError` for a misfit. */
@@ -27,9 +33,10 @@ export class AdapterSet {
     layer: Linear,
     declare: (name: string, bytes: number, read: () => MxArray) => Parameter,
   ): Linear {
-    this.#known.add(module);
+    const name = canonicalModule(module);
+    this.#known.add(name);
     const updates = this.#adapters.map(({ path, updates }) => {
-      const update = updates.get(module) ?? null;
+      const update = updates.get(name) ?? null;
       if (update) checkFit(update, inDim, outDim, path);
       return update;
     });
@@ -44,7 +51,7 @@ export class AdapterSet {
   /** Throws `StartupError` when an adapter has an update of the embedding at `module`. */
   refuseEmbedding(module: string): void {
     for (const { path, updates } of this.#adapters) {
-      if (!updates.has(module)) continue;
+      if (!updates.has(canonicalModule(module))) continue;
       throw new StartupError(`${path} has an update of the embedding ${quote(module)}: only linear layers can have one`);
     }
   }

@@ -75,6 +75,9 @@ function pairTensors(
   const found = new Map<string, { a?: AdapterTensor; b?: AdapterTensor }>();
   const strange: string[] = [];
   for (const [name, info] of tensors) {
+    if (name.includes(".lora_embedding_")) {
+      throw new StartupError(`${path}: ${quote(name)} is an update of an embedding: only linear layers can have one`);
+    }
     const parsed = config.parseName(name);
     if (!parsed) strange.push(quote(name));
     else found.set(parsed.module, { ...found.get(parsed.module), [parsed.matrix]: { name, info } });
@@ -84,13 +87,14 @@ function pairTensors(
   const updates = new Map<string, LowRankUpdate>();
   for (const [module, { a, b }] of found) {
     if (!a || !b) throw new StartupError(`${path} has ${quote((a ?? b)!.name)} without its other half`);
-    updates.set(module, joinPair(a, b, config, path));
+    updates.set(module, joinPair(module, a, b, config, path));
   }
   return updates;
 }
 
-function joinPair(a: AdapterTensor, b: AdapterTensor, config: AdapterConfig, path: string): LowRankUpdate {
-  const { rank, scale, transposed } = config;
+function joinPair(module: string, a: AdapterTensor, b: AdapterTensor, config: AdapterConfig, path: string): LowRankUpdate {
+  const { transposed } = config;
+  const { rank, scale } = config.sizeOf(module);
   const [inDim, outDim] = [a, b].map(({ name, info: { dtype, shape } }, i) => {
     // The rank is last in a and first in b, unless they are stored the other way round.
     const rankAxis = (i === 0) === transposed ? 0 : 1;

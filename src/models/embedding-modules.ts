@@ -1,6 +1,7 @@
 /** What sentence-transformers' files say of the way from hidden states to a text's vector. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import type { poolings } from "../config.ts";
 import { StartupError } from "../errors.ts";
 import { ConfigReader } from "./model-config.ts";
 import { readModelText } from "./model-file.ts";
@@ -8,9 +9,7 @@ import { isObject, parseModelJson } from "./model-json.ts";
 import { readSafetensorsHeader, type TensorInfo } from "./safetensors.ts";
 import { describeValue, quote } from "./wording.ts";
 
-/** `mean-sqrt-length` divides by the root of the length, `weighted-mean` weighs the n-th token by n. */
-export const POOLINGS = ["mean", "cls", "last", "max", "mean-sqrt-length", "weighted-mean"] as const;
-export type Pooling = (typeof POOLINGS)[number];
+export type Pooling = (typeof poolings)[number];
 
 /** A linear layer after the pooling. */
 export interface DenseModule {
@@ -29,6 +28,8 @@ export interface EmbeddingModules {
   normalize: boolean;
   /** Tokens of a text; null: as many as the model takes. */
   maxTokens: number | null;
+  /** Texts are brought to lower case before the tokenizer sees them. */
+  lowercase: boolean;
 }
 
 const MAX_BYTES = 2 ** 20;
@@ -63,7 +64,7 @@ export async function readEmbeddingModules(directory: string): Promise<Embedding
     else if (kind === "Normalize") normalize = true;
     else if (kind !== "Transformer") throw new StartupError(`${path}: modules of the kind ${quote(kind)} are not supported`);
   }
-  return { poolings, dense, normalize, maxTokens: await readMaxTokens(directory) };
+  return { poolings, dense, normalize, ...(await readTextLimits(directory)) };
 }
 
 function readModule(module: unknown, directory: string, path: string): { kind: string; directory: string } {
@@ -103,9 +104,12 @@ async function readDense(directory: string): Promise<DenseModule> {
   };
 }
 
-async function readMaxTokens(directory: string): Promise<number | null> {
+async function readTextLimits(directory: string): Promise<Pick<EmbeddingModules, "maxTokens" | "lowercase">> {
   const path = join(directory, "sentence_bert_config.json");
-  if (!existsSync(path)) return null;
+  if (!existsSync(path)) return { maxTokens: null, lowercase: false };
   const config = new ConfigReader(parseModelJson(await readModelText(path, MAX_BYTES), path), path);
-  return config.int("max_seq_length", { min: 1, default: null });
+  return {
+    maxTokens: config.int("max_seq_length", { min: 1, default: null }),
+    lowercase: config.boolean("do_lower_case", { default: false }),
+  };
 }

@@ -31,8 +31,15 @@ export function isEncoder({ config }: Pick<Checkpoint, "config">): boolean {
   return typeof config.model_type === "string" && findEncoder(config.model_type) !== undefined;
 }
 
-/** Checks config and tensors and reads the weights. Throws `StartupError`. */
-export async function loadEncoder(checkpoint: Checkpoint): Promise<LoadedEncoder> {
+/** An encoder that is built and checked, and whose weights are still on the disk. */
+export interface PreparedEncoder {
+  model: EncoderModel;
+  architecture: string;
+  weights: Weights;
+}
+
+/** Checks config and tensors. Throws `StartupError`. */
+export function prepareEncoder(checkpoint: Checkpoint): PreparedEncoder {
   const config = new ConfigReader(checkpoint.config, "config.json");
   const name = config.string("model_type");
   const architecture = findEncoder(name);
@@ -42,8 +49,14 @@ export async function loadEncoder(checkpoint: Checkpoint): Promise<LoadedEncoder
   const weights = new Weights(tensors, config, weightOptions());
   const model = architecture.build(config, weights);
   weights.check(checkpoint.directory, architecture.ignoredTensors);
+  return { model, architecture: name, weights };
+}
+
+/** Prepares an encoder and reads its weights. Throws `StartupError`. */
+export async function loadEncoder(checkpoint: Checkpoint): Promise<LoadedEncoder> {
+  const { model, architecture, weights } = prepareEncoder(checkpoint);
   await read(weights, checkpoint.directory);
-  return { model, architecture: name, bytes: weights.bytes, free: () => weights.free() };
+  return { model, architecture, bytes: weights.bytes, free: () => weights.free() };
 }
 
 /** Reads the layers of `2_Dense` and the like. Throws `StartupError`. */

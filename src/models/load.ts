@@ -5,6 +5,7 @@ import { DTYPES, type Dtype } from "../mlx/dtype.ts";
 import { currentDevice, MlxError } from "../mlx/ffi.ts";
 import { type AdapterSource, readAdapter } from "./adapter.ts";
 import { AdapterSet } from "./adapter-set.ts";
+import { nameInnerModel } from "./bare-tensors.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { convertQuantization } from "./foreign-quantization.ts";
 import type { QuantizeOnLoad } from "./matrix.ts";
@@ -60,6 +61,7 @@ export async function prepareModel(
   const name = config.string("model_type");
   const architecture = findArchitecture(name);
   const tensors = new TensorSet(checkpoint.tensors);
+  nameInnerModel(tensors);
   convertQuantization(tensors, config);
   architecture.sanitize?.(tensors, config);
   const cpu = currentDevice() === "cpu";

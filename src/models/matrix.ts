@@ -131,8 +131,9 @@ export class MatrixFinder {
       const quantization = this.#config.of(prefix, [prefix, origin], columns, weight, scales);
       return new Matrix(prefix, shape, quantization, false, this.#read);
     }
-    // mlx-lm leaves matrices dense whose rows are not whole groups.
-    if (this.#onLoad === null || columns % GROUP !== 0) return new Matrix(prefix, shape, null, false, this.#read);
+    // mlx-lm leaves matrices dense whose rows are not whole groups, and gates whose scores are corrected.
+    const corrected = this.#tensors.has(`${prefix}.e_score_correction_bias`);
+    if (this.#onLoad === null || columns % GROUP !== 0 || corrected) return new Matrix(prefix, shape, null, false, this.#read);
     const bits = this.#onLoad.precise.some((pattern) => prefix.search(pattern) >= 0) ? 8 : this.#onLoad.bits;
     return new Matrix(prefix, shape, { mode: "affine", bits, groupSize: GROUP }, true, this.#read);
   }

@@ -130,6 +130,18 @@ export class ConfigReader {
     return isObject(this.find(name).value);
   }
 
+  /** Whether a list or object has nothing in it. */
+  isEmpty(name: FieldName): boolean {
+    const { value } = this.find(name);
+    return typeof value === "object" && value !== null && Object.keys(value).length === 0;
+  }
+
+  /** A field that may have several types, if it is a string; otherwise an empty one. */
+  text(name: FieldName): string {
+    const { value } = this.find(name);
+    return typeof value === "string" ? value : "";
+  }
+
   /** Whether a field that may have several types is just this. */
   is(name: FieldName, value: string | number | boolean): boolean {
     return this.find(name).value === value;

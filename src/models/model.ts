@@ -12,6 +12,8 @@ export interface LanguageModel {
   readonly caches: readonly CacheSpec[];
   /** Logits [outputs, vocab] of the batch's output rows. */
   forward(batch: Batch): MxArray;
+  /** What the head gets, [outputs, hidden], after the last norm; absent where it cannot be had. */
+  hidden?(batch: Batch): MxArray;
 }
 
 /** Builds a model from its config, declaring every tensor that it needs; nothing is read yet. */

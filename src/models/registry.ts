@@ -158,6 +158,9 @@ export function findEncoder(modelType: string): EncoderArchitecture | undefined 
 export function findArchitecture(modelType: string): Architecture {
   const found = ARCHITECTURES.get(modelType);
   if (found) return found;
+  if (ENCODERS.has(modelType)) {
+    throw new StartupError(`model type ${JSON.stringify(modelType)} makes embeddings only: there is nothing that generates`);
+  }
   throw new StartupError(
     `model type ${quote(modelType)} is not supported; supported: ${[...ARCHITECTURES.keys(), ...ENCODERS.keys()].join(", ")}`,
   );

@@ -4,11 +4,19 @@ import { rowBytes } from "../kv/row-size.ts";
 import { sizeClasses } from "../kv/rows.ts";
 import { DTYPES } from "../mlx/dtype.ts";
 import type { Quantization } from "../nn/quantization.ts";
-import type { PreparedModel } from "./load.ts";
+import type { Weights } from "./weights.ts";
 
 /** A way in which matrices are quantized, and the share of the model's parameters that are in such ones. */
 export interface QuantizationShare extends Quantization {
   share: number;
+}
+
+/** A model that is built and checked. */
+export interface Describable {
+  architecture: string;
+  weights: Weights;
+  /** A model without caches has no `caches`. */
+  model: { readonly contextLength: number; readonly caches?: readonly CacheSpec[] };
 }
 
 export interface ModelSummary {
@@ -34,8 +42,8 @@ export interface ModelSummary {
 }
 
 /** `kvBytes`: what all caches together may take. */
-export function summarizeModel({ model, architecture, weights }: PreparedModel, kvBytes: number): ModelSummary {
-  const { caches, contextLength } = model;
+export function summarizeModel({ model, architecture, weights }: Describable, kvBytes: number): ModelSummary {
+  const { caches = [], contextLength } = model;
   const dtype = weights.activationDtype();
   const grows = ({ kind }: CacheSpec) => kind === "full" || kind === "latent";
   const fits = sizeClasses(contextLength).filter((capacity) => rowBytes(caches, dtype, capacity) <= kvBytes);
@@ -58,7 +66,7 @@ export function summarizeModel({ model, architecture, weights }: PreparedModel, 
   };
 }
 
-function shareOut({ matrices, numbers }: PreparedModel["weights"]): QuantizationShare[] {
+function shareOut({ matrices, numbers }: Weights): QuantizationShare[] {
   const shares = new Map<string, QuantizationShare>();
   for (const { quantization, numbers: own } of matrices) {
     if (quantization === null) continue;

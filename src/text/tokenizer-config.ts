@@ -34,13 +34,25 @@ export function readTokenizerJson(json: unknown, config: TokenizerConfig): Token
   }
   const listed = (Array.isArray(json.added_tokens) ? json.added_tokens : []).filter(isAddedToken);
   return {
-    normalizer: null,
     pre_tokenizer: null,
     post_processor: null,
     decoder: null,
     ...json,
+    normalizer: overrideBert(json.normalizer ?? null, config),
     model: json.model as TokenizerJson["model"],
     added_tokens: mergeAddedTokens(listed, config),
+  };
+}
+
+/** Like transformers: for BERT's normalizer, what tokenizer_config.json says goes before tokenizer.json. */
+function overrideBert(normalizer: unknown, config: TokenizerConfig): unknown {
+  if (!isRecord(normalizer) || normalizer.type !== "BertNormalizer") return normalizer;
+  const { do_lower_case: lowercase, tokenize_chinese_chars: chinese, strip_accents: accents } = config;
+  return {
+    ...normalizer,
+    ...(typeof lowercase === "boolean" && { lowercase }),
+    ...(typeof chinese === "boolean" && { handle_chinese_chars: chinese }),
+    ...(typeof accents === "boolean" && { strip_accents: accents }),
   };
 }
 

@@ -3,6 +3,7 @@ import { type Figures, measure } from "../../src/bench/figures.ts";
 import { askInTurn, askMixed } from "../../src/bench/load.ts";
 import { complete, type Target } from "../../src/bench/stream.ts";
 import type { PromptSource } from "./corpus.ts";
+import { measurePrefix } from "./prefix.ts";
 import { measureStorm } from "./storm.ts";
 
 export interface Row {
@@ -24,7 +25,7 @@ export interface Setting {
   quick: boolean;
 }
 
-export const modeNames = ["levels", "mixed", "prefill", "storm"] as const;
+export const modeNames = ["levels", "mixed", "prefill", "prefix", "storm"] as const;
 export type ModeName = (typeof modeNames)[number];
 
 /** Storm comes last: it leaves requests in the middle, and not every server notices at once. */
@@ -32,6 +33,7 @@ export const modes: Record<ModeName, (setting: Setting) => Promise<Row[]>> = {
   levels: measureLevels,
   mixed: measureMixed,
   prefill: measurePrefill,
+  prefix: measurePrefix,
   storm: measureStorm,
 };
 

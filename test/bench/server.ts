@@ -22,13 +22,17 @@ process.on("exit", () => {
 for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => process.exit(130));
 
 /** Throws when the server does not come up; its output is in the logs folder. */
-export async function startServer(peer: string, model: { name: string; directory: string }): Promise<Server> {
+export async function startServer(
+  peer: string,
+  model: { name: string; directory: string },
+  environment: Record<string, string> = {},
+): Promise<Server> {
   const port = freePort();
   const launch = describeLaunch(peer, model, port);
   if (launch === null) throw new Error(`There is no peer ${peer}.`);
   const logFile = join(BENCH_DIR, "logs", `${peer}-${model.name}.log`);
   const begun = performance.now();
-  const { pid, exited } = launchProcess(launch, logFile);
+  const { pid, exited } = launchProcess({ ...launch, environment: { ...launch.environment, ...environment } }, logFile);
   const target: Target = { url: new URL(`http://127.0.0.1:${port}`), model: launch.model, apiKey: null };
   const stop = async () => {
     for (const [name, limit] of [

@@ -1,14 +1,17 @@
 /** One batch that decodes in this process by the engine's own modules, each part of a step timed. */
 
+import { createParser } from "../../src/chat/parser.ts";
+import { chooseFormat } from "../../src/chat/registry.ts";
 import { completeRequest } from "../../src/engine/generate.ts";
 import { Output } from "../../src/engine/output.ts";
 import type { Generation } from "../../src/engine/request.ts";
 import { Scheduler } from "../../src/engine/scheduler.ts";
 import { Sequence } from "../../src/engine/sequence.ts";
 import { Step } from "../../src/engine/step.ts";
+import type { ChatCompletionJob } from "../../src/http/chat/service.ts";
 import { streamChat } from "../../src/http/chat/stream.ts";
+import { createChoice } from "../../src/http/chat-events.ts";
 import type { HttpContext } from "../../src/http/context.ts";
-import type { Job } from "../../src/http/job.ts";
 import { streamEvents } from "../../src/http/sse.ts";
 import { KvPool } from "../../src/kv/pool.ts";
 import { rowBytes } from "../../src/kv/row-size.ts";
@@ -56,7 +59,11 @@ export class StepDriver {
   constructor(loaded: LoadedModel, tokenizer: Tokenizer, context: HttpContext, batch: number, temperature: number) {
     const { model, dtype } = loaded;
     const capacities = sizeClasses(model.contextLength);
-    this.#rows = new RowTable({ capacities, rowBytes: (capacity) => rowBytes(model.caches, dtype, capacity), budgetBytes: 2 ** 33 });
+    this.#rows = new RowTable({
+      capacities,
+      rowBytes: (capacity) => rowBytes(model.caches, dtype, capacity),
+      budgetBytes: 2 ** 33,
+    });
     this.#pool = new KvPool(model.caches, capacities, dtype);
     this.#scheduler = new Scheduler({ maxBatchSize: batch, maxTokensPerStep: 512, maxQueue: batch }, this.#rows);
     this.#model = {
@@ -87,7 +94,7 @@ export class StepDriver {
     const begun = now();
     const plan = this.#scheduler.plan();
     const planned = now();
-    const step = Step.submit(this.#model, this.#rows, this.#pool, plan.items, null);
+    const step = Step.submit(this.#model, this.#rows, this.#pool, plan.items, { previous: null, later: false });
     const submitted = now();
     await step.done;
     const computed = now();
@@ -118,7 +125,9 @@ export class StepDriver {
     let last = now();
     for (let i = 0; i <= count; i++) {
       const next: Step | null =
-        i < count ? Step.submit(this.#model, this.#rows, this.#pool, this.#scheduler.plan().items, running) : null;
+        i < count
+          ? Step.submit(this.#model, this.#rows, this.#pool, this.#scheduler.plan().items, { previous: running, later: false })
+          : null;
       if (running !== null) {
         await running.done;
         for (const { sequence, token } of running.read()) {
@@ -194,7 +203,12 @@ export class StepDriver {
         for (let chunk = await output.next(); chunk !== null; chunk = await output.next()) yield chunk;
       },
     };
-    const job: Job = {
+    const parser = createParser({
+      format: chooseFormat({ template: null, toolParser: null, reasoningParser: null }),
+      tools: [],
+      prompt: "",
+    });
+    const job: ChatCompletionJob = {
       id: `chatcmpl-${id}`,
       created: 0,
       model: "bench",
@@ -204,6 +218,8 @@ export class StepDriver {
       promptTokens,
       includeUsage: true,
       logprobs: false,
+      choicesRead: [createChoice(parser, false)],
+      showsReasoning: true,
     };
     void this.#consume(streamEvents(job, streamChat(job), this.#leaving.signal));
   }

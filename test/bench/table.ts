@@ -42,6 +42,13 @@ const columns: Record<ModeName, readonly Column[]> = {
     more("tokensPerSecond", "tok/s"),
   ],
   prefill: [more("promptTokensPerSecond", "prompt tok/s"), less("ttft", "TTFT ms"), neutral("promptTokens", "prompt tokens")],
+  prefix: [
+    neutral("warmOverCold", "second turn ÷ first, TTFT"),
+    less("warmTtft", "second TTFT ms"),
+    less("coldTtft", "first TTFT ms"),
+    less("totalMs", "time of all ms"),
+    less("ttftP50", "TTFT p50 ms"),
+  ],
   storm: [
     neutral("worstOverCalm", "worst gap ÷ calm median"),
     neutral("worstOverStorm", "worst gap ÷ storm median"),

@@ -68,7 +68,7 @@ describe("the library", () => {
   test("the app answers typed requests, without a socket", async () => {
     const api = treaty(createApp(server, { version: "1.2.3" }));
     const { data } = await api.v1.chat.completions.post({ messages: [{ role: "user", content: "Hello!" }], temperature: 0 });
-    const content: string | undefined = data?.choices[0]?.message.content;
+    const content: string | null | undefined = data?.choices[0]?.message.content;
     expect(content).toBe(hello.completion_text);
     const { data: health } = await api.health.get();
     const active: number | undefined = health?.active_requests;

@@ -116,15 +116,19 @@ describe("reasoning stays free", () => {
 test("choices that fit no tool are refused", async () => {
   const { chat } = createClient();
   const named = (name: unknown) => ({ type: "function", function: { name } });
+  const allowed = (name: string) => ({ type: "allowed_tools", allowed_tools: { mode: "auto", tools: [named(name)] } });
   for (const body of [
     { tool_choice: "required" },
     { tool_choice: named("now") },
     { tools, tool_choice: named("other") },
-    { tools, tool_choice: named(3) },
-    { tools, tool_choice: { type: "custom" } },
+    { tools, tool_choice: "always" },
+    { tools, tool_choice: allowed("other") },
   ]) {
     expect(await refusal(await chat(body))).toEqual([400, "tool_choice"]);
   }
+  const malformed = await refusal(await chat({ tools, tool_choice: named(3) }));
+  expect(malformed).toEqual([400, "tool_choice.function.name"]);
+  expect(await refusal(await chat({ tools, tool_choice: { type: "custom" } }))).toEqual([400, "tool_choice.type"]);
   const { chat: blind } = createClient({ toolParser: "none" });
   expect(await refusal(await blind({ tools, tool_choice: "required" }))).toEqual([400, "tool_choice"]);
 });

@@ -39,6 +39,7 @@ test("a single model is described in detail, a list and an adapter are not", asy
       { kind: "full", count: 5 },
     ],
   });
-  for (const model of v.parse(ModelList, await (await send("/v1/models")).json()).data) expect(model).not.toHaveProperty("details");
+  for (const model of v.parse(ModelList, await (await send("/v1/models")).json()).data)
+    expect(model).not.toHaveProperty("details");
   expect(v.parse(Model, await (await send("/v1/models/chef")).json())).not.toHaveProperty("details");
 });

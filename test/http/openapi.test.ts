@@ -81,9 +81,13 @@ test("every operation is grouped, described and answered", () => {
     }
   }
   expect(Object.keys(document.paths!).sort()).toEqual([
+    "/apply-template",
+    "/detokenize",
     "/health",
+    "/tokenize",
     "/v1/chat/completions",
     "/v1/completions",
+    "/v1/embeddings",
     "/v1/models",
     "/v1/models/{id}",
   ]);
@@ -113,7 +117,14 @@ test("bodies are JSON only, streams are documented, and request schemas are whol
 });
 
 test("the examples are accepted", async () => {
-  for (const path of ["/v1/chat/completions", "/v1/completions"]) {
+  for (const path of [
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/tokenize",
+    "/detokenize",
+    "/apply-template",
+  ]) {
     const { examples } = document.paths![path]!.post!.requestBody!.content!["application/json"]!;
     const values = Object.values(examples!).map((example) => (example as Node).value as unknown);
     expect(values.length).toBeGreaterThan(0);

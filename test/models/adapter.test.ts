@@ -78,8 +78,52 @@ describe("what is read", () => {
     expect(await scaleOf()).toBe(1.5);
     writeConfig(directory, { ...config, use_rslora: true });
     expect(await scaleOf()).toBe(3);
-    writeConfig(directory, { ...config, target_modules: ".*_proj", rank_pattern: {}, alpha_pattern: null, use_dora: false });
-    expect(await scaleOf()).toBe(1.5);
+    const rest = { rank_pattern: {}, alpha_pattern: null, use_dora: false, modules_to_save: [], init_lora_weights: true };
+    for (const target_modules of [".*_proj", "all-linear"]) {
+      writeConfig(directory, { ...config, ...rest, target_modules });
+      expect(await scaleOf()).toBe(1.5);
+    }
+  });
+
+  test("PEFT's ranks and alphas of single modules", async () => {
+    const directory = make({ format: "peft", rank: 4 });
+    const sizes = async (more: object) => {
+      writeConfig(directory, { peft_type: "LORA", r: 4, lora_alpha: 8, target_modules: null, ...more });
+      const { updates } = await readAdapter(directory);
+      return ["self_attn.q_proj", "self_attn.v_proj"].map((name) => {
+        const { rank, scale } = updates.get(`model.layers.0.${name}`)!;
+        return [rank, scale];
+      });
+    };
+    const one = [
+      [4, 5],
+      [4, 2],
+    ];
+    expect(await sizes({ alpha_pattern: { q_proj: 20, "self_attn.q_proj": 1 } })).toEqual(one);
+    expect(await sizes({ alpha_pattern: { "^model\\.layers\\.0\\.self_attn\\.q_proj": 20, "^v_proj": 1, proj: 2 } })).toEqual(
+      one,
+    );
+    const ranks = { r: 9, rank_pattern: { q_proj: 4, v_proj: 4, "layers.2.mlp.down_proj": 4 } };
+    expect(await sizes({ ...ranks, use_rslora: true })).toEqual([
+      [4, 4],
+      [4, 4],
+    ]);
+    expect(await startupMessage(() => sizes({ r: 9, rank_pattern: { q_proj: 4 } }))).toContain("of rank 9");
+    const pattern = { alpha_pattern: { "layers\\.\\d+\\.q_proj": 1 } };
+    expect(await startupMessage(() => sizes(pattern))).toContain("only names");
+  });
+
+  test("an adapter for another nesting of the model", async () => {
+    const nested = Object.entries(PLAN.modules).map(([name, dims]) => [
+      `model.language_model.${name.slice("model.".length)}`,
+      dims,
+    ]);
+    const [plain, other] = [make(), make({ format: "peft", modules: Object.fromEntries(nested) })];
+    writeConfig(other, { ...PEFT, lora_alpha: 6 });
+    const loaded = await load(plain, other);
+    const [one, two] = logitsOf(loaded, [1, 2]);
+    loaded.free();
+    expect(distance(one!, two!)).toBe(0);
   });
 });
 
@@ -181,7 +225,11 @@ describe("what is refused, before anything is loaded", () => {
     ["more layers than told", "mlx", { ...MLX, num_layers: 1 }, ["2 layers", "num_layers"]],
     ["another method", "peft", { ...PEFT, peft_type: "IA3" }, ['"IA3"']],
     ["DoRA in PEFT", "peft", { ...PEFT, use_dora: true }, ["use_dora"]],
-    ["ranks by pattern", "peft", { ...PEFT, rank_pattern: { q_proj: 8 } }, ["rank_pattern"]],
+    ["ranks by pattern", "peft", { ...PEFT, rank_pattern: { ".*q_proj": 8 } }, ["rank_pattern", "only names"]],
+    ["whole modules", "peft", { ...PEFT, modules_to_save: ["lm_head"] }, ["modules_to_save"]],
+    ["new tokens", "peft", { ...PEFT, trainable_token_indices: [1] }, ["trainable_token_indices"]],
+    ["biases", "peft", { ...PEFT, bias: "all" }, ['bias "all"']],
+    ["PiSSA", "peft", { ...PEFT, init_lora_weights: "pissa_niter_4" }, ['"pissa_niter_4"']],
     ["no r", "peft", { ...PEFT, r: undefined }, ["no r"]],
     ["an endless alpha", "peft", { ...PEFT, lora_alpha: "inf" }, ["lora_alpha"]],
     [
@@ -206,6 +254,15 @@ describe("what is refused, before anything is loaded", () => {
     ["a config that is no JSON", (path) => writeFileSync(path("adapter_config.json"), "{"), ["is not JSON"]],
     ["a file cut short", (path) => truncateSync(path("adapters.safetensors"), 2000), ["cut short"]],
     ["no tensors", (path) => writeTensors(path("adapters.safetensors"), {}), ["no tensors"]],
+    [
+      "an embedding",
+      (path) =>
+        writeTensors(path("adapters.safetensors"), {
+          "model.embed_tokens.lora_a": [256, 3],
+          "model.embed_tokens.lora_b": [3, 64],
+        }),
+      ["model.embed_tokens", "only linear layers"],
+    ],
     ["half a pair", (path) => writeTensors(path("adapters.safetensors"), { [`${Q}.lora_a`]: [64, 3] }), [`${Q}.lora_a`, "half"]],
     [
       "a tensor of DoRA's",
@@ -294,6 +351,13 @@ describe("what is refused, before anything is loaded", () => {
       expect(message === "fine" || isOneSentence(message), message).toBe(true);
     }
   });
+});
+
+test("PEFT's updates of embeddings are refused", async () => {
+  const directory = make({ format: "peft" });
+  const name = "base_model.model.model.embed_tokens.lora_embedding_A";
+  writeTensors(join(directory, "adapter_model.safetensors"), { [name]: [3, 256] });
+  expect(await startupMessage(() => readAdapter(directory))).toContain("is an update of an embedding");
 });
 
 test("names", async () => {

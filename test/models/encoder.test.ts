@@ -1,7 +1,7 @@
 /** Encoders against what sentence-transformers computed: see make_encoders.py. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
-import { EmbeddingServer } from "../../src/engine/embedding-server.ts";
+import { type ModelServer, openServer } from "../../src/engine/open-server.ts";
 import { liveArrays } from "../../src/mlx/array.ts";
 
 interface Expected {
@@ -29,12 +29,18 @@ function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
 }
 
 describe.each(readdirSync(directory))("%s", (name) => {
-  const server = new EmbeddingServer(`${directory}/${name}`, { cpu: true });
+  let server: ModelServer;
   let expected: Expected;
   let texts: number[][];
   beforeAll(async () => {
     expected = (await Bun.file(`${directory}/${name}/expected.json`).json()) as Expected;
-    await server.load();
+    // Few tokens a step, so that texts take several where they go in chunks.
+    server = await openServer(`${directory}/${name}`, {
+      cpu: true,
+      maxTokensPerStep: 20,
+      memoryLimit: 2e9,
+      prefixCacheMemory: 0,
+    });
     texts = await Promise.all(expected.texts.map((text) => server.encode(text, { addSpecialTokens: true })));
   });
   afterAll(() => server.close());

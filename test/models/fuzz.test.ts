@@ -200,6 +200,14 @@ const TRICKS = [
     "model-3.safetensors",
     "config.json",
   ],
+  ...["..\\m.safetensors", "./model-1.safetensors", "%2e%2e/m.safetensors", "~/m.safetensors", "C:model-1.safetensors"],
+  ...[
+    "model-1.safetensors\0.bin",
+    "x".repeat(300).concat(".safetensors"),
+    "file:///m.safetensors",
+    "model-1.safetensors/",
+    "．．/m.safetensors",
+  ],
   ...[7, null, {}, ["model-1.safetensors"], true, "MODEL-1.safetensors", "model-1.safetensors ", "sub.safetensors"],
 ];
 

@@ -47,7 +47,7 @@ describe("configs as they are published", () => {
       config.vocab_size = 256;
     });
     expect(model.vocabSize).toBe(256);
-    expect(model.caches.map(({ kind }) => kind)).toEqual([...Array<string>(5).fill("window"), "full", "window"]);
+    expect(model.caches.map(({ kind }) => kind).join(" ")).toBe(`${"window ".repeat(5)}full window`);
   });
 
   test("may say that logits are not capped", async () => {

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from sentence_transformers import SentenceTransformer
-from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel, RobertaConfig, RobertaModel
+from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel, Qwen3Config, Qwen3Model, RobertaConfig, RobertaModel
 
 HERE = Path(__file__).parent
 OUT = HERE.parent / "fixtures" / "parity-encoder"
@@ -40,7 +40,7 @@ def make(name, model, tokenizer, pooling, types=OLD, normalize=True, dense=None,
     with torch.no_grad():
         for key, parameter in model.named_parameters():
             scale = 0.3 if parameter.ndim > 1 else 0.1
-            parameter.copy_(torch.randn_like(parameter) * scale + (1.0 if "LayerNorm.weight" in key or "layer_norm.weight" in key else 0.0))
+            parameter.copy_(torch.randn_like(parameter) * scale + (1.0 if key.endswith("norm.weight") or "LayerNorm.weight" in key else 0.0))
     state = {prefix + key: value.contiguous() for key, value in model.state_dict().items() if "position_ids" not in key}
     save_file(state, directory / "model.safetensors", metadata={"format": "pt"})
     write(directory / "config.json", {**model.config.to_dict(), "architectures": [type(model).__name__]})
@@ -86,6 +86,15 @@ def main():
     gpt2 = tokenizer("gpt2")
     roberta = RobertaConfig(vocab_size=420, type_vocab_size=1, pad_token_id=0, layer_norm_eps=1e-5, **{**sizes, "max_position_embeddings": 130})
     make("roberta", RobertaModel(roberta, add_pooling_layer=False), gpt2, {"embedding_dimension": 32, "pooling_mode": "cls", "include_prompt": True}, types=NEW)
+    # A decoder as Qwen3-Embedding is published: the inner model's names, and an end token after each text, whose state is taken.
+    qwen = tokenizer("qwen")
+    qwen["post_processor"] = {
+        "type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+        "special_tokens": {"</s>": {"id": "</s>", "ids": [2], "tokens": ["</s>"]}}}
+    causal = Qwen3Config(vocab_size=422, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+                         head_dim=16, max_position_embeddings=512, tie_word_embeddings=True, rope_theta=10000.0)
+    make("qwen3", Qwen3Model(causal), qwen, {"word_embedding_dimension": 32, "pooling_mode_lasttoken": True, "pooling_mode_mean_tokens": False}, types=OLD)
     distil = DistilBertConfig(vocab_size=count, dim=32, n_layers=1, n_heads=2, hidden_dim=48, max_position_embeddings=96)
     make("distilbert", DistilBertModel(distil), bert,
          {"word_embedding_dimension": 32, "pooling_mode_cls_token": False, "pooling_mode_mean_tokens": False, "pooling_mode_lasttoken": True,

@@ -6,11 +6,20 @@ import { MlxError, type MxArray } from "../../src/mlx/ffi.ts";
 import { locateNativeLibrary } from "../../src/mlx/library.ts";
 import * as mx from "../../src/mlx/ops.ts";
 import { attendGroups, attendTexts } from "../../src/nn/text-attention.ts";
-import { randoms } from "../mlx/randoms.ts";
 
 beforeAll(() => {
   openMlx(locateNativeLibrary(), true);
 });
+
+/** float32 in [-2, 2), from numbers of this file's own. */
+let state = 11;
+function randoms(shape: readonly number[]): MxArray {
+  const values = Float32Array.from({ length: shape.reduce((product, size) => product * size, 1) }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 30 - 2;
+  });
+  return floats(values, shape);
+}
 
 function read(a: MxArray): Float32Array {
   const contiguous = mx.contiguous(a);

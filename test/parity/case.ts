@@ -16,6 +16,9 @@ interface CaseSequence {
 
 interface CaseFile {
   name: string;
+  model_type: string;
+  /** What is special. */
+  about?: string;
   sequences: CaseSequence[];
   tolerance: { max_abs_diff: number };
 }
@@ -25,6 +28,15 @@ export interface CaseResult {
   max_error: number;
   tolerance: number;
   ok: boolean;
+}
+
+/** The largest errors of a case by the way in which its sequences are fed. */
+export interface CaseErrors {
+  name: string;
+  modelType: string;
+  about?: string | undefined;
+  errors: Record<Mode, number>;
+  tolerance: number;
 }
 
 interface Expected {
@@ -150,31 +162,32 @@ function compare(logits: readonly Float32Array[], sequences: readonly CaseSequen
   }, 0);
 }
 
-/**
- * A case with an adapter is checked with it and without it, in the same batch too. Throws what loading throws; a difference
- * is `ok: false`.
- */
-export async function checkCase(directory: string, modes: readonly Mode[] = ["alone", "ragged"]): Promise<CaseResult> {
-  const { name, sequences, tolerance }: CaseFile = await Bun.file(join(directory, "case.json")).json();
+const MODES: readonly Mode[] = ["alone", "ragged"];
+
+/** A case with an adapter is checked with it and without it, in the same batch too. Throws what loading throws. */
+export async function measureCase(directory: string, modes = MODES): Promise<CaseErrors> {
+  const { name, model_type, about, sequences, tolerance }: CaseFile = await Bun.file(join(directory, "case.json")).json();
   const variants = await readVariants(directory, sequences.length);
   const adapters = variants.some(({ adapter }) => adapter > 0) ? [{ name: ADAPTER, path: join(directory, ADAPTER) }] : [];
   const loaded = await loadModel(await openCheckpoint(directory), { adapters });
+  const alone = () => variants.map(({ adapter, expected }) => compare(runAlone(loaded, sequences, adapter), sequences, expected));
+  const ragged = () => {
+    const twice = [...variants, ...variants];
+    const numbers = twice.map(({ adapter }) => adapter);
+    return runRagged(loaded, sequences, numbers).map((logits, i) => compare(logits, sequences, twice[i]!.expected));
+  };
   try {
-    const errors = modes.flatMap((mode) => {
-      if (mode === "alone") {
-        return variants.map(({ adapter, expected }) => compare(runAlone(loaded, sequences, adapter), sequences, expected));
-      }
-      const twice = [...variants, ...variants];
-      const runs = runRagged(
-        loaded,
-        sequences,
-        twice.map(({ adapter }) => adapter),
-      );
-      return runs.map((logits, i) => compare(logits, sequences, twice[i]!.expected));
-    });
-    const max_error = Math.max(...errors);
-    return { case: name, max_error, tolerance: tolerance.max_abs_diff, ok: max_error <= tolerance.max_abs_diff };
+    const errors = { alone: 0, ragged: 0 };
+    for (const mode of modes) errors[mode] = Math.max(...(mode === "alone" ? alone() : ragged()));
+    return { name, modelType: model_type, about, errors, tolerance: tolerance.max_abs_diff };
   } finally {
     loaded.free();
   }
+}
+
+/** The same in short: a difference is `ok: false`. */
+export async function checkCase(directory: string, modes = MODES): Promise<CaseResult> {
+  const { name, errors, tolerance } = await measureCase(directory, modes);
+  const max_error = Math.max(errors.alone, errors.ragged);
+  return { case: name, max_error, tolerance, ok: max_error <= tolerance };
 }

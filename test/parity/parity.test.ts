@@ -76,6 +76,26 @@ test("the command goes on after broken cases, and ends with 1", async () => {
   expect(results[5]!.max_error as number).toBeGreaterThan(results[5]!.tolerance as number);
 });
 
+test("a table of the same, by model", async () => {
+  const command = [
+    process.execPath,
+    join(import.meta.dir, "check.ts"),
+    "--markdown",
+    join(CASES, "qwen2-tied"),
+    join(CASES, "llama-plain"),
+  ];
+  const child = Bun.spawn(command, { stdin: "ignore", stdout: "pipe", stderr: "inherit" });
+  const [text, code] = await Promise.all([child.stdout.text(), child.exited]);
+  const lines = text.trimEnd().split("\n");
+  expect(lines.slice(0, 2)).toEqual([
+    "| Model | Variant | Largest error alone | in a ragged batch | Tolerance |",
+    "| --- | --- | --- | --- | --- |",
+  ]);
+  expect(lines[2]).toMatch(/^\| `llama` \| GQA, untied head \| \de-\d \| \de-\d \| \de-\d \|$/);
+  expect(lines[3]).toMatch(/^\| `qwen2` \| q\/k\/v biases, tied head \| \de-\d \| \de-\d \| \de-\d \|$/);
+  expect([lines.length, code]).toEqual([4, 0]);
+});
+
 test("a directory of cases outside of the repository", async () => {
   const parent = join(scratch, "cases");
   mkdirSync(parent);

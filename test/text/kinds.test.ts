@@ -52,6 +52,29 @@ describe.each(names)("%s", (name) => {
     }
   });
 
+  test("streams random ids, broken characters included, like a full decode", async () => {
+    const { tokenizer } = await open(name);
+    const random = seedRandom(32);
+    for (let round = 0; round < 500; round++) {
+      const ids = Array.from({ length: Math.floor(random() * 24) }, () => Math.floor(random() * (tokenizer.vocabSize + 2)));
+      expect(stream(tokenizer, ids)).toBe(tokenizer.decode(ids, all));
+    }
+  });
+
+  test("truncates to the first tokens, inside of those around a text", async () => {
+    const { tokenizer, fixture } = await open(name);
+    const inner = tokenizer.encode("the fox", bare);
+    const begin = fixture.framed.findIndex((_, at) => inner.every((id, i) => fixture.framed[at + i] === id));
+    const [prefix, suffix] = [fixture.framed.slice(0, begin), fixture.framed.slice(begin + inner.length)];
+    const text = fixture.cases.map((one) => one.text).join(" the ");
+    const ids = tokenizer.encode(text, bare);
+    for (const room of [0, 1, 50, ids.length - 1, ids.length, ids.length + 5]) {
+      const truncateTo = room + prefix.length + suffix.length;
+      const cut = await tokenizer.encodeAsync(text, { addSpecialTokens: true, truncateTo, maxTokens: 1 });
+      expect(cut).toEqual([...prefix, ...ids.slice(0, room), ...suffix]);
+    }
+  });
+
   test("gives the same ids for long texts in pieces", async () => {
     const { tokenizer, fixture } = await open(name);
     const random = seedRandom(7);

@@ -26,7 +26,7 @@ export const kimiK2: ToolSyntax = {
       begin: `${callBegin}functions.${tool.name}:`,
       content: {
         type: "sequence",
-        elements: [{ type: "regex", pattern: "[0-9]{1,3}" }, jsonCall(argumentsBegin, callEnd, tool, isStrict)],
+        elements: [{ type: "regex", pattern: "[0-9]{1,2}" }, jsonCall(argumentsBegin, callEnd, tool, isStrict)],
       },
       end: "",
     }),

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { count, flag, maxTokens, model, samplingEntries, text, Usage, whole } from "../fields.ts";
+import { acceptedFields, unsupportedChat, unsupportedSampling } from "../openai-fields.ts";
 
 const ContentPart = v.pipe(
   v.looseObject({ type: v.string(), text: v.optional(v.string()) }),
@@ -31,6 +32,15 @@ export const Tool = v.looseObject({
 });
 export type Tool = v.InferOutput<typeof Tool>;
 
+const NamedTool = v.looseObject({ type: v.literal("function"), function: v.looseObject({ name: v.string() }) });
+
+const AllowedTools = v.looseObject({
+  type: v.literal("allowed_tools"),
+  allowed_tools: v.looseObject({ mode: v.picklist(["auto", "required"]), tools: v.pipe(v.array(NamedTool), v.minLength(1)) }),
+});
+
+const toolChoiceHint = "expected 'none', 'auto', 'required' or {type: 'function', function: {name}}.";
+
 export const ChatCompletionRequest = v.pipe(
   v.object({
     messages: v.pipe(
@@ -42,13 +52,16 @@ export const ChatCompletionRequest = v.pipe(
     max_tokens: maxTokens,
     max_completion_tokens: whole(0, Number.MAX_SAFE_INTEGER, "The most tokens to generate; wins over `max_tokens`."),
     ...samplingEntries,
+    ...unsupportedSampling,
     logprobs: flag("Return the log-probability of each output token."),
     top_logprobs: whole(0, 20, "How many of the most likely tokens to list at each position. Needs `logprobs`."),
     tools: v.nullish(v.pipe(v.array(Tool), v.maxLength(128), v.description("Functions that the model may call."))),
     tool_choice: v.nullish(
       v.pipe(
-        v.union([v.picklist(["none", "auto", "required"]), v.looseObject({ type: v.string() })]),
-        v.description("`auto`, `none` to hide the tools, `required` for at least one call, or the tool to call."),
+        v.union([v.picklist(["none", "auto", "required"]), v.variant("type", [NamedTool, AllowedTools])], toolChoiceHint),
+        v.description(
+          "`auto`, `none` to hide the tools, `required` for at least one call, the tool to call, or those of the tools that may be called.",
+        ),
       ),
     ),
     response_format: v.nullish(v.pipe(v.looseObject({ type: v.string() }), v.description("Only `text` is supported."))),
@@ -70,9 +83,9 @@ export const ChatCompletionRequest = v.pipe(
     ),
     thinking_budget: whole(0, Number.MAX_SAFE_INTEGER, "The most tokens of reasoning; then its end is written for the model."),
     include_reasoning: flag("False leaves the reasoning out of the answer. Default: true."),
-    metadata: v.nullish(v.pipe(v.record(v.string(), v.unknown()), v.description("Accepted and not used."))),
-    service_tier: text("Accepted and not used."),
-    store: flag("Accepted and not used."),
+    verbosity: text("Passed to the chat template."),
+    ...acceptedFields,
+    ...unsupportedChat,
     parallel_tool_calls: flag("False: at most one call. Default: true."),
   }),
   v.description("Unknown fields are ignored; null is the same as leaving a field out."),

@@ -1,16 +1,12 @@
-import { createParser } from "../../chat/parser.ts";
-import { listFormatTokens } from "../../chat/registry.ts";
 import type { GeneratedToken } from "../../engine/request.ts";
 import { InvalidRequest } from "../../errors.ts";
-import { type ChatJob, type ChatOutput, collectChat, countChatUsage, createChoice } from "../chat-events.ts";
-import { findFormat } from "../chat-format.ts";
-import { compileDemand } from "../chat-grammar.ts";
+import { type ChatJob, type ChatOutput, collectChat, countChatUsage } from "../chat-events.ts";
 import type { HttpContext } from "../context.ts";
-import { type Job, startJob } from "../job.ts";
+import type { Job } from "../job.ts";
 import { chooseModel } from "../models/service.ts";
-import { checkPromptLength, checkStreamOptions, toGenerationRequests } from "../sampling.ts";
+import { checkPromptLength, checkStreamOptions } from "../sampling.ts";
 import { clampLogprob, showToken } from "../token-text.ts";
-import { toTemplateMessages } from "./messages.ts";
+import { renderPrompt, startChatJob } from "./job.ts";
 import type { ChatCompletion, ChatCompletionRequest, ChatLogprobs } from "./model.ts";
 import { readReasoningBudget, readTemplateVariables } from "./template-variables.ts";
 import { readToolOffer } from "./tools.ts";
@@ -29,43 +25,26 @@ export async function startChat(
   body: ChatCompletionRequest,
   signal: AbortSignal,
 ): Promise<ChatCompletionJob> {
-  const { server } = context;
-  const { model, adapter } = chooseModel(context, body.model);
+  const choice = chooseModel(context, body.model);
   checkSupported(body);
   const tools = readToolOffer(body);
-  const { syntax, endTokenIds } = await findFormat(context);
-  const prompt = server.renderChat(toTemplateMessages(body.messages, syntax), {
-    tools: tools.shown,
-    kwargs: readTemplateVariables(body),
-  });
-  const promptTokens = await server.encode(prompt.toWellFormed(), { addSpecialTokens: false });
+  const prompt = await renderPrompt(context, body.messages, tools, readTemplateVariables(body));
   const maxTokens = body.max_completion_tokens ?? body.max_tokens ?? null;
-  checkPromptLength(promptTokens, maxTokens, server.model, "messages");
-  const logprobs = body.logprobs ? (body.top_logprobs ?? 0) : null;
-  const format = tools.shown ? syntax : { ...syntax, tools: null };
-  const { shown: keepSpecialTokens } = listFormatTokens(format);
-  const demand = { ...tools, format, prompt, tools: tools.callable, answer: null, reasoningBudget: readReasoningBudget(body) };
-  const grammar = await compileDemand(context, demand, signal);
-  const requests = toGenerationRequests(body, { promptTokens, adapter, maxTokens, logprobs }, server.model).map((request) => ({
-    ...request,
-    grammar,
-    keepSpecialTokens,
-    stopTokenIds: request.ignoreEos ? request.stopTokenIds : [...request.stopTokenIds, ...endTokenIds],
-  }));
-  const job = startJob(context, {
-    model,
-    idPrefix: "chatcmpl",
-    requests,
-    promptTokens: promptTokens.length,
+  checkPromptLength(prompt.tokens, maxTokens, context.server.model, "messages");
+  const job = await startChatJob(context, {
+    choice,
+    idPrefix: "chatcmpl-",
+    prompt,
+    tools,
+    sampling: body,
+    maxTokens,
+    logprobs: body.logprobs ? (body.top_logprobs ?? 0) : null,
+    answer: null,
+    reasoningBudget: readReasoningBudget(body),
     includeUsage: body.stream_options?.include_usage ?? false,
-    logprobs: logprobs !== null,
     signal,
   });
-  return {
-    ...job,
-    choicesRead: requests.map(() => createChoice(createParser({ format, tools: tools.callable, prompt }), tools.single)),
-    showsReasoning: body.include_reasoning !== false && body.reasoning?.exclude !== true,
-  };
+  return { ...job, showsReasoning: body.include_reasoning !== false && body.reasoning?.exclude !== true };
 }
 
 function checkSupported(body: ChatCompletionRequest): void {

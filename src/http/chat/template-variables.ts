@@ -3,7 +3,7 @@ import type { ChatCompletionRequest } from "./model.ts";
 
 type ReasoningFields = Pick<
   ChatCompletionRequest,
-  "chat_template_kwargs" | "reasoning_effort" | "enable_thinking" | "reasoning" | "thinking_budget"
+  "chat_template_kwargs" | "reasoning_effort" | "enable_thinking" | "reasoning" | "thinking_budget" | "verbosity"
 >;
 
 /** Variables for the chat template: the client's own, and what it says of reasoning under the names that templates know. */
@@ -14,6 +14,7 @@ export function readTemplateVariables(body: ReasoningFields): Record<string, unk
   return {
     ...(enabled !== null && { enable_thinking: enabled, thinking: enabled }),
     ...(effort !== null && !isOff && { reasoning_effort: effort }),
+    ...(body.verbosity != null && { verbosity: body.verbosity }),
     ...body.chat_template_kwargs,
   };
 }

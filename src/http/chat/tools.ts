@@ -13,6 +13,8 @@ export interface ToolOffer {
   readonly single: boolean;
   /** Names of the tools whose arguments have to satisfy their schemas. */
   readonly strict: ReadonlySet<string>;
+  /** What is shown but not callable must not be called. */
+  readonly closed?: boolean;
 }
 
 type ToolFields = Pick<ChatCompletionRequest, "tools" | "tool_choice" | "parallel_tool_calls">;
@@ -25,19 +27,22 @@ export function readToolOffer({ tools, tool_choice: choice, parallel_tool_calls:
     name,
     ...(parameters != null && { parameters }),
   }));
-  const named = typeof choice === "object" && choice !== null ? readName(choice) : null;
-  const mustCall = choice === "required" || named !== null;
-  if (mustCall && offered.length === 0) {
+  const chosen = readChoice(choice);
+  if (chosen.mustCall && offered.length === 0) {
     throw new InvalidRequest("'tool_choice' is only allowed when 'tools' are given.", "tool_choice", "invalid_value");
   }
-  if (named !== null && !offered.some(({ name }) => name === named)) {
-    throw new InvalidRequest(`There is no tool ${JSON.stringify(named.slice(0, 64))} to choose.`, "tool_choice", "invalid_value");
+  const { names } = chosen;
+  const absent = names?.find((wanted) => !offered.some(({ name }) => name === wanted));
+  if (absent !== undefined) {
+    const message = `There is no tool ${JSON.stringify(absent.slice(0, 64))} to choose.`;
+    throw new InvalidRequest(message, "tool_choice", "invalid_value");
   }
   return {
     shown,
-    callable: named === null ? offered : offered.filter(({ name }) => name === named),
-    mustCall,
-    single: parallel === false || named !== null,
+    callable: names === null ? offered : offered.filter(({ name }) => names.includes(name)),
+    mustCall: chosen.mustCall,
+    single: parallel === false || chosen.single,
+    closed: names !== null,
     strict: new Set((shown ?? []).filter((tool) => tool.function.strict === true).map((tool) => tool.function.name)),
   };
 }
@@ -54,13 +59,16 @@ function checkNames(tools: readonly Tool[]): void {
   }
 }
 
-function readName(choice: Exclude<ChatCompletionRequest["tool_choice"], string | null | undefined>): string {
-  const inner = choice.function;
-  const name = typeof inner === "object" && inner !== null && "name" in inner ? inner.name : undefined;
-  if (choice.type === "function" && typeof name === "string") return name;
-  throw new InvalidRequest(
-    "'tool_choice' must be 'none', 'auto', 'required' or {type: 'function', function: {name}}.",
-    "tool_choice",
-    "invalid_value",
-  );
+interface Choice {
+  mustCall: boolean;
+  single: boolean;
+  /** The only tools that may be called; null: any. */
+  names: readonly string[] | null;
+}
+
+function readChoice(choice: ToolFields["tool_choice"]): Choice {
+  if (choice == null || typeof choice === "string") return { mustCall: choice === "required", single: false, names: null };
+  if (choice.type === "function") return { mustCall: true, single: true, names: [choice.function.name] };
+  const { mode, tools } = choice.allowed_tools;
+  return { mustCall: mode === "required", single: false, names: tools.map((tool) => tool.function.name) };
 }

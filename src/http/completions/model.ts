@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { unsupportedSampling } from "../openai-fields.ts";
 import { count, FinishReason, flag, model, samplingEntries, text, Usage, whole } from "../fields.ts";
 
 export const maxPrompts = 64;
@@ -14,6 +15,7 @@ export const CompletionRequest = v.pipe(
     model,
     max_tokens: whole(0, Number.MAX_SAFE_INTEGER, "The most tokens to generate, 16 by default. 0: none."),
     ...samplingEntries,
+    ...unsupportedSampling,
     logprobs: whole(0, 20, "Return log-probabilities, and this many of the most likely tokens at each position."),
     echo: flag("Put the prompt before the output."),
     best_of: whole(1, Number.MAX_SAFE_INTEGER, "Only 1 or the value of `n`."),

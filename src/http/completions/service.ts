@@ -40,7 +40,7 @@ export async function startCompletion(
   const logprobs = body.logprobs ?? null;
   const job = startJob(context, {
     model,
-    idPrefix: "cmpl",
+    idPrefix: "cmpl-",
     requests: prompts.flatMap(({ tokens }) =>
       toGenerationRequests(body, { promptTokens: tokens, adapter, maxTokens, logprobs }, server.model),
     ),

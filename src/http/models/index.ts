@@ -1,24 +1,33 @@
 import { Elysia } from "elysia";
 import type { HttpContext } from "../context.ts";
-import { ErrorBody } from "../fields.ts";
 import { commonFailures } from "../failures.ts";
+import { ErrorBody } from "../fields.ts";
 import { described } from "../schema.ts";
+import { addListFields, addModelFields, wantsAnthropicFields } from "./anthropic.ts";
 import { Model, ModelList, ModelParams } from "./model.ts";
 import { findModel, listModels, modelNameOf } from "./service.ts";
 
 export function modelRoutes(context: HttpContext) {
+  const list = (request: Request): ModelList => {
+    const models: ModelList = { object: "list", data: listModels(context) };
+    return wantsAnthropicFields(request) ? addListFields(models) : models;
+  };
+  const find = (request: Request): Model => {
+    const model = findModel(context, modelNameOf(request.url));
+    return wantsAnthropicFields(request) ? addModelFields(model) : model;
+  };
   return (
     new Elysia()
-      .get("/v1/models", () => ({ object: "list" as const, data: listModels(context) }), {
+      .get("/v1/models", ({ request }) => list(request), {
         response: { 200: described(ModelList), ...commonFailures },
         detail: { operationId: "listModels", tags: ["Models"], summary: "List the served model and its adapters" },
       })
-      .get("/v1/models/:id", ({ request }) => findModel(context, modelNameOf(request.url)), {
+      .get("/v1/models/:id", ({ request }) => find(request), {
         params: described(ModelParams),
         response: { 200: described(Model), 404: described(ErrorBody), ...commonFailures },
         detail: { operationId: "retrieveModel", tags: ["Models"], summary: "Describe a model" },
       })
       // The same for ids whose slashes are not encoded.
-      .get("/v1/models/*", ({ request }) => findModel(context, modelNameOf(request.url)), { detail: { hide: true } })
+      .get("/v1/models/*", ({ request }) => find(request), { detail: { hide: true } })
   );
 }

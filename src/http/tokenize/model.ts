@@ -2,8 +2,8 @@ import * as v from "valibot";
 import { ChatCompletionRequest } from "../chat/model.ts";
 import { count, flag, model } from "../fields.ts";
 
-const { messages, tools, tool_choice, chat_template_kwargs, reasoning_effort, enable_thinking, reasoning, thinking_budget } =
-  ChatCompletionRequest.pipe[0].entries;
+const { messages, tools, tool_choice, chat_template_kwargs } = ChatCompletionRequest.pipe[0].entries;
+const { reasoning_effort, enable_thinking, reasoning, thinking_budget, verbosity } = ChatCompletionRequest.pipe[0].entries;
 
 /** What the chat template makes of a conversation, the same fields as in chat completions. */
 const templateEntries = {
@@ -14,6 +14,7 @@ const templateEntries = {
   enable_thinking,
   reasoning,
   thinking_budget,
+  verbosity,
   add_generation_prompt: flag("End with the beginning of the assistant's turn. Default: true."),
 };
 

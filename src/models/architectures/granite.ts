@@ -23,5 +23,7 @@ export const granite: Architecture = {
       finish: (logits) => times(logits, 1 / logitsScaling),
     });
   },
+  // Their blocks are so even that few levels would lose them.
+  precise: /(self_attn\.o_proj|mlp\.down_proj|^lm_head)$/,
   ignoredTensors: LEFTOVERS,
 };

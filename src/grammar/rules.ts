@@ -1,0 +1,132 @@
+/** Context-free grammars as rules, and their text in xgrammar's EBNF. */
+import { type CharSet, intervalsOf } from "./automata/char-set.ts";
+import { type Dfa, TooComplex, waysFrom } from "./automata/dfa.ts";
+
+export type Element = { text: string } | { chars: CharSet } | { rule: string } | { ebnf: string };
+export type Alternative = readonly Element[];
+
+const MAX_RULES = 50_000;
+
+export class Rules {
+  readonly #rules = new Map<string, Alternative[]>();
+  #next = 0;
+
+  get count(): number {
+    return this.#rules.size;
+  }
+
+  /** A name that no rule has yet. */
+  name(stem: string): string {
+    return `${stem}_${this.#next++}`;
+  }
+
+  has(name: string): boolean {
+    return this.#rules.has(name);
+  }
+
+  /** Throws `TooComplex`. */
+  set(name: string, alternatives: readonly Alternative[]): string {
+    if (this.#rules.size >= MAX_RULES) throw new TooComplex("the grammar has too many rules");
+    this.#rules.set(name, [...alternatives]);
+    return name;
+  }
+
+  /**
+   * A rule for the texts of an automaton, each followed by `tail`; characters are written by `write`. What follows is part of the
+   * rules: a parser that is at the end of a rule cannot tell beforehand which tokens fit.
+   */
+  automaton(dfa: Dfa, tail: Alternative, write: (chars: CharSet) => Alternative[]): string {
+    const stem = this.name("d");
+    const nameOf = (state: number) => `${stem}_${state}`;
+    for (let state = 0; state < dfa.accepting.length; state++) {
+      const ways = waysFrom(dfa, state).flatMap(({ chars, to }) => {
+        return write(chars).map((written) => [...written, { rule: nameOf(to) }]);
+      });
+      this.set(nameOf(state), dfa.accepting[state] === 1 ? [tail, ...ways] : ways);
+    }
+    return nameOf(0);
+  }
+
+  /** The text of what can be reached from `root` and has an end; null when the root has none. */
+  print(root: string): string | null {
+    const ending = this.#ending();
+    if (!ending.has(root)) return null;
+    const reached = new Set([root]);
+    const lines: string[] = [];
+    const joined = this.#joined(ending);
+    for (const name of reached) {
+      const alternatives = joined(name);
+      for (const element of alternatives.flat()) if ("rule" in element) reached.add(element.rule);
+      lines.push(`${name === root ? "root" : name} ::= ${alternatives.map((one) => printAlternative(one, root)).join(" | ")}`);
+    }
+    return lines.join("\n");
+  }
+
+  /** Alternatives that have an end; where one goes on with a rule of one text only, that text is put in its place. */
+  #joined(ending: ReadonlySet<string>): (name: string) => Alternative[] {
+    const open = (name: string) => this.#rules.get(name)!.filter((one) => one.every((e) => !("rule" in e) || ending.has(e.rule)));
+    return (name) =>
+      open(name).map((alternative) => {
+        const result = [...alternative];
+        for (let steps = 0; steps < 1000; steps++) {
+          const last = result.at(-1);
+          if (!last || !("rule" in last)) break;
+          const inner = open(last.rule);
+          const only = inner.length === 1 ? inner[0]! : null;
+          if (!only || only.length === 0 || !("text" in only[0]!)) break;
+          result.splice(-1, 1, ...only);
+        }
+        return result;
+      });
+  }
+
+  /** Rules from which some text can be made. */
+  #ending(): Set<string> {
+    const users = new Map<string, string[]>();
+    for (const [name, alternatives] of this.#rules) {
+      for (const element of alternatives.flat()) {
+        if ("rule" in element) users.set(element.rule, [...(users.get(element.rule) ?? []), name]);
+      }
+    }
+    const ending = new Set<string>();
+    const open = [...this.#rules.keys()];
+    for (let name = open.pop(); name !== undefined; name = open.pop()) {
+      if (ending.has(name) || !this.#rules.get(name)!.some((one) => one.every((e) => !("rule" in e) || ending.has(e.rule)))) continue;
+      ending.add(name);
+      open.push(...(users.get(name) ?? []));
+    }
+    return ending;
+  }
+}
+
+function printAlternative(alternative: Alternative, root: string): string {
+  const parts: string[] = [];
+  let text = "";
+  const flush = () => {
+    if (text !== "") parts.push(`"${[...text].map(escapeChar).join("")}"`);
+    text = "";
+  };
+  for (const element of alternative) {
+    if ("text" in element) text += element.text;
+    else {
+      flush();
+      if ("rule" in element) parts.push(element.rule === root ? "root" : element.rule);
+      else parts.push("ebnf" in element ? element.ebnf : printChars(element.chars));
+    }
+  }
+  flush();
+  return parts.length === 0 ? '""' : parts.join(" ");
+}
+
+export function printChars(set: CharSet): string {
+  const one = (code: number) => escapeChar(String.fromCodePoint(code));
+  const intervals = intervalsOf(set).map(([low, high]) => (low === high ? one(low) : `${one(low)}-${one(high)}`));
+  return `[${intervals.join("")}]`;
+}
+
+/** Letters and digits as they are, everything else by its number. */
+function escapeChar(char: string): string {
+  if (/^[A-Za-z0-9 ]$/.test(char)) return char;
+  const code = char.codePointAt(0)!;
+  return code > 0xffff ? `\\U${code.toString(16).padStart(8, "0")}` : `\\u${code.toString(16).padStart(4, "0")}`;
+}

@@ -1,0 +1,143 @@
+/** From formulas to rules: the grammar of the JSON texts whose values satisfy a schema. */
+import { type Dfa, isEmpty as isEmptyLanguage, isEverything } from "../automata/dfa.ts";
+import type { Alternative, Element, Rules } from "../rules.ts";
+import { writeArray } from "./array-writer.ts";
+import { type ArrayShape, arrayShapes } from "./arrays.ts";
+import type { Formula } from "./formula.ts";
+import type { Formulas } from "./formulas.ts";
+import { JSON_TYPES, type JsonType } from "./json.ts";
+import { JsonText, writeInString, writePlain } from "./json-text.ts";
+import { writeObject } from "./object-writer.ts";
+import { type Inquiry, type ObjectShape, objectShapes } from "./objects.ts";
+import { numberLanguage, textLanguage, textParts } from "./scalars.ts";
+import { type Specialized, Specializer } from "./specialize.ts";
+
+export class SchemaWriter implements Inquiry {
+  readonly formulas: Formulas;
+  readonly rules: Rules;
+  readonly text: JsonText;
+  readonly #special: Specializer;
+  readonly #values = new Map<Formula, string>();
+  readonly #empty = new Map<Formula, boolean>();
+  readonly #asking = new Set<Formula>();
+  readonly #texts = new Map<Dfa, Element>();
+  readonly #numbers = new Map<Dfa, Element>();
+  readonly #objects = new Map<Specialized, ObjectShape[]>();
+  readonly #arrays = new Map<Specialized, ArrayShape[]>();
+
+  constructor(formulas: Formulas, rules: Rules) {
+    this.formulas = formulas;
+    this.rules = rules;
+    this.text = new JsonText(rules);
+    this.#special = new Specializer(formulas);
+  }
+
+  /** The rule of the values that satisfy a formula. Throws `UnsupportedSchema`, `TooComplex` or `RegexProblem`. */
+  value(formula: Formula): Element {
+    const known = this.#values.get(formula);
+    if (known !== undefined) return { rule: known };
+    const name = this.rules.name("v");
+    this.#values.set(formula, name);
+    this.rules.set(name, []);
+    this.rules.set(
+      name,
+      JSON_TYPES.flatMap((type) => this.#alternatives(formula, type)),
+    );
+    return { rule: name };
+  }
+
+  /** Languages of strings, and of the keys that are not wanted. */
+  stringsOf(formula: Formula): Dfa {
+    return textLanguage(this.#special.for(formula, "string"), this.formulas.patterns);
+  }
+
+  isEmpty(formula: Formula): boolean {
+    const known = this.#empty.get(formula);
+    if (known !== undefined) return known;
+    // One that contains itself is taken to have values; whether it has is seen by its rules.
+    if (this.#asking.has(formula)) return false;
+    this.#asking.add(formula);
+    const result = JSON_TYPES.every((type) => this.#hasNone(this.#special.for(formula, type), type));
+    this.#asking.delete(formula);
+    this.#empty.set(formula, result);
+    return result;
+  }
+
+  negate(formula: Specialized, type: JsonType): Specialized {
+    return this.#special.for(this.formulas.not(formula), type);
+  }
+
+  #hasNone(f: Specialized, type: JsonType): boolean {
+    if (f.kind === "false") return true;
+    if (f.kind === "true") return false;
+    switch (type) {
+      case "string":
+        return textParts(f, this.formulas.patterns).length === 0;
+      case "number":
+        return isEmptyLanguage(numberLanguage(f));
+      case "object":
+        return this.#objectShapes(f).length === 0;
+      case "array":
+        return this.#arrayShapes(f).length === 0;
+      default:
+        return false;
+    }
+  }
+
+  #alternatives(formula: Formula, type: JsonType): Alternative[] {
+    const f = this.#special.for(formula, type);
+    if (f.kind === "false") return [];
+    switch (type) {
+      case "null":
+        return [[{ text: "null" }]];
+      case "boolean":
+        return (f.kind === "values" ? f.values : [true, false]).map((value) => [{ text: String(value) }]);
+      case "number":
+        return [[this.#number(numberLanguage(f))]];
+      case "string":
+        return this.#strings(f);
+      case "array":
+        return this.#arrayShapes(f).map((shape) => writeArray(shape, this));
+      case "object":
+        return this.#objectShapes(f).map((shape) => writeObject(shape, this));
+    }
+  }
+
+  #strings(f: Specialized): Alternative[] {
+    return textParts(f, this.formulas.patterns).map(({ dfa, least, most }) => {
+      const rest = dfa === null ? this.text.textOf(least, most) : this.#text(dfa);
+      return [{ text: '"' }, rest];
+    });
+  }
+
+  /** A key of a language, the colon, and the gap after it. */
+  key(keys: Dfa): Alternative {
+    return [{ text: '"' }, isEverything(keys) ? this.text.anyText : this.#text(keys), { text: ":" }, this.text.gap];
+  }
+
+  #objectShapes(f: Specialized): ObjectShape[] {
+    return remembered(this.#objects, f, () => objectShapes(f, this));
+  }
+
+  #arrayShapes(f: Specialized): ArrayShape[] {
+    return remembered(this.#arrays, f, () => arrayShapes(f, this));
+  }
+
+  /** The rest of a string of a language, with the closing quote. */
+  #text(dfa: Dfa): Element {
+    return remembered(this.#texts, dfa, () => ({ rule: this.rules.automaton(dfa, [{ text: '"' }], writeInString) }));
+  }
+
+  #number(dfa: Dfa): Element {
+    return remembered(this.#numbers, dfa, () => ({ rule: this.rules.automaton(dfa, [], writePlain) }));
+  }
+}
+
+function remembered<K, V>(known: Map<K, V>, key: K, make: () => V): V {
+  let value = known.get(key);
+  if (value === undefined) {
+    value = make();
+    known.set(key, value);
+  }
+  return value;
+}

@@ -1,0 +1,127 @@
+/** Calls whose arguments are JSON. */
+import { paris, rome, type Sample } from "./sample.ts";
+
+export const jsonSamples: readonly Sample[] = [
+  {
+    title: "hermes: a call after a sentence",
+    toolParser: "hermes",
+    text: 'Let me look.\n\n<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris", "days": 3}}\n</tool_call>',
+    content: "Let me look.",
+    calls: [paris],
+  },
+  {
+    title: "hermes: two calls, one in another order and with a string of JSON",
+    toolParser: "hermes",
+    text: '<tool_call>{"arguments": {"city": "Paris", "days": 3}, "name": "get_weather"}</tool_call>\n<tool_call>\n{"name": "get_weather", "arguments": "{\\"city\\": \\"Rome\\"}"}\n</tool_call>',
+    calls: [paris, rome],
+  },
+  {
+    title: "hermes: control characters, stray backslashes and Python's words are made valid",
+    toolParser: "hermes",
+    text: '<tool_call>{"name": "write_file", "arguments": {"path": "C:\\dir\\u00e9", "text": "a\n\tb \\"q\\" \\\'", "x": [True, None, -1.5e3, {}, []]}}</tool_call>',
+    calls: [["write_file", { path: "C:\\dir\u00e9", text: 'a\n\tb "q" \'', x: [true, null, -1500, {}, []] }]],
+  },
+  {
+    title: "hermes: no arguments, more keys, several objects, no end",
+    toolParser: "hermes",
+    text: '<tool_call>{"id": "x1", "name": "now", "meta": {"a": [1]}}\n{"name": "now", "arguments": null}',
+    calls: [
+      ["now", {}],
+      ["now", {}],
+    ],
+    ids: ["x1", "id-0"],
+  },
+  {
+    title: "llama: a call without a mark",
+    toolParser: "llama3_json",
+    text: '{"name": "get_weather", "parameters": {"city": "Paris", "days": 3}}',
+    calls: [paris],
+  },
+  {
+    title: "llama: calls after the tag, divided by semicolons",
+    toolParser: "llama3_json",
+    text: '<|python_tag|>{"name": "get_weather", "parameters": {"city": "Paris", "days": 3}}; {"type": "function", "name": "get_weather", "parameters": {"city": "Rome"}}',
+    calls: [paris, rome],
+  },
+  {
+    title: "llama: a built-in tool, and a function in a tag",
+    toolParser: "llama3_json",
+    text: '<|python_tag|>get_weather(city="Rome")<function=get_weather>{"city": "Paris", "days": 3}</function>',
+    calls: [rome, paris],
+  },
+  {
+    title: "mistral: a list with ids",
+    toolParser: "mistral",
+    text: '[TOOL_CALLS] [{"name": "get_weather", "arguments": {"city": "Paris", "days": 3}, "id": "abcdefghi"}, {"name": "get_weather", "arguments": {"city": "Rome"}}]',
+    calls: [paris, rome],
+    ids: ["id-0", "id-1"],
+  },
+  {
+    title: "mistral: names and arguments set apart",
+    toolParser: "mistral",
+    text: 'Sure. [TOOL_CALLS]get_weather[ARGS]{"city": "Paris", "days": 3}[TOOL_CALLS]get_weather[CALL_ID]abcdefghi[ARGS]{"city": "Rome"}',
+    content: "Sure.",
+    calls: [paris, rome],
+    ids: ["id-0", "abcdefghi"],
+  },
+  {
+    title: "deepseek v3: fenced JSON",
+    toolParser: "deepseek_v3",
+    text: '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>get_weather\n```json\n{"city": "Paris", "days": 3}\n```<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>get_weather\n```json\n{"city": "Rome"}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>',
+    calls: [paris, rome],
+  },
+  {
+    title: "deepseek v3.1: plain JSON",
+    toolParser: "deepseek_v31",
+    text: 'Ok.<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>get_weather<｜tool▁sep｜>{"city": "Paris", "days": 3}<｜tool▁call▁end｜><｜tool▁call▁begin｜>get_weather<｜tool▁sep｜>{"city": "Rome"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>',
+    content: "Ok.",
+    calls: [paris, rome],
+  },
+  {
+    title: "kimi k2: ids of its own",
+    toolParser: "kimi_k2",
+    text: '<|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:0<|tool_call_argument_begin|>{"city": "Paris", "days": 3}<|tool_call_end|><|tool_call_begin|>functions.get_weather:1<|tool_call_argument_begin|>{"city": "Rome"}<|tool_call_end|><|tool_calls_section_end|>',
+    calls: [paris, rome],
+    ids: ["functions.get_weather:0", "functions.get_weather:1"],
+  },
+  {
+    title: "minimax m1: one object a line",
+    toolParser: "minimax",
+    text: '<tool_calls>\n{"name": "get_weather", "arguments": {"city": "Paris", "days": 3}}\n{"name": "get_weather", "arguments": {"city": "Rome"}}\n</tool_calls>',
+    calls: [paris, rome],
+  },
+  {
+    title: "granite 3: a list after a mark",
+    toolParser: "granite",
+    text: '<|tool_call|>[{"name": "get_weather", "arguments": {"city": "Rome"}}]',
+    calls: [rome],
+  },
+  {
+    title: "phi 4: a list between marks",
+    toolParser: "phi4",
+    text: '<|tool_call|>[{"name": "get_weather", "arguments": {"city": "Rome"}}]<|/tool_call|>',
+    calls: [rome],
+  },
+  {
+    title: "nemotron: a list between marks",
+    toolParser: "nemotron",
+    text: '<TOOLCALL>[{"name": "get_weather", "arguments": {"city": "Rome"}}]</TOOLCALL>',
+    calls: [rome],
+  },
+  {
+    title: "cohere: other keys",
+    toolParser: "cohere",
+    reasoningParser: "cohere",
+    text: '<|START_THINKING|>I will look.<|END_THINKING|><|START_ACTION|>[\n    {"tool_call_id": "0", "tool_name": "get_weather", "parameters": {"city": "Rome"}}\n]<|END_ACTION|>',
+    reasoning: "I will look.",
+    calls: [rome],
+    ids: ["0"],
+  },
+  {
+    title: "internlm: one object",
+    toolParser: "internlm",
+    text: 'I will.<|action_start|><|plugin|>\n{"name": "get_weather", "parameters": {"city": "Rome"}}<|action_end|>',
+    content: "I will.",
+    calls: [rome],
+  },
+];
