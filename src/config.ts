@@ -1,9 +1,8 @@
-import { homedir, totalmem } from "node:os";
-import { join } from "node:path";
 import * as v from "valibot";
-import { StartupError } from "./errors.ts";
 import { logFormats, logLevels } from "./log.ts";
+import { parseMemory } from "./memory-size.ts";
 import { describeOptions, flagName, type OptionTable, type OptionValues, parseOptions, variableName } from "./options.ts";
+import { type Environment, readSurroundings, type Surroundings } from "./surroundings.ts";
 
 const prefix = "MLX_CB_";
 
@@ -216,26 +215,6 @@ const benchTable = {
 /** What `inspect` has besides. */
 const inspectTable = { json: benchTable.json } satisfies OptionTable;
 
-/** Where models are kept and where they are fetched from. */
-export interface HubSettings {
-  /** The Hugging Face cache: holds `models--owner--name` directories. */
-  cacheDirectory: string;
-  /** Base URL of the hub; null: the public one. */
-  endpoint: string | null;
-  token: string | null;
-  /** Where `hf auth login` leaves a token; read only when `token` is null and something must be fetched. */
-  tokenFile: string;
-  /** Nothing is fetched. */
-  offline: boolean;
-}
-
-/** What the environment says besides the options. */
-interface Surroundings {
-  hub: HubSettings;
-  /** For files and batches when no directory is named. */
-  defaultStateDir: string;
-}
-
 export interface Config extends OptionValues<typeof table>, Surroundings {}
 
 export interface BenchConfig extends Config, OptionValues<typeof benchTable> {
@@ -246,7 +225,6 @@ export interface InspectConfig extends Config, OptionValues<typeof inspectTable>
   action: "inspect";
 }
 
-type Environment = Readonly<Record<string, string | undefined>>;
 type AnyConfig = Config | BenchConfig | InspectConfig | { action: "help" | "version" };
 
 /** The one reader of arguments and environment. Throws `StartupError` naming the option, its value and what is accepted. */
@@ -263,56 +241,6 @@ export function parseConfig(argv: readonly string[], env: Environment): AnyConfi
   }
   const values = parseOptions(table, prefix, argv, env);
   return "action" in values ? values : { ...values, ...readSurroundings(env) };
-}
-
-function readSurroundings(env: Environment): Surroundings {
-  const state = env.XDG_STATE_HOME || join(env.HOME || homedir(), ".local", "state");
-  return { hub: readHubSettings(env), defaultStateDir: join(state, "mlx-cb-serve") };
-}
-
-/** The same variables, in the same order, as Hugging Face's own tools. */
-function readHubSettings(env: Environment): HubSettings {
-  const endpoint = env.HF_ENDPOINT?.replace(/\/+$/, "") || null;
-  if (endpoint !== null && !(URL.canParse(endpoint) && /^https?:/.test(endpoint))) {
-    throw new StartupError(`HF_ENDPOINT must be a URL that begins with https:// or http://, not ${JSON.stringify(endpoint)}.`);
-  }
-  const home = env.HOME || homedir();
-  const expand = (path: string) => (path === "~" || path.startsWith("~/") ? join(home, path.slice(1)) : path);
-  const hubHome = expand(env.HF_HOME || join(env.XDG_CACHE_HOME || join(home, ".cache"), "huggingface"));
-  return {
-    cacheDirectory: expand(env.HF_HUB_CACHE || env.HUGGINGFACE_HUB_CACHE || join(hubHome, "hub")),
-    endpoint,
-    token: (env.HF_TOKEN || env.HUGGING_FACE_HUB_TOKEN)?.trim() || null,
-    tokenFile: expand(env.HF_TOKEN_PATH || join(hubHome, "token")),
-    offline: /^(1|on|yes|true)$/i.test(env.HF_HUB_OFFLINE ?? ""),
-  };
-}
-
-const units: Readonly<Record<string, number>> = {
-  "": 1,
-  b: 1,
-  k: 1e3,
-  m: 1e6,
-  g: 1e9,
-  t: 1e12,
-  ki: 2 ** 10,
-  mi: 2 ** 20,
-  gi: 2 ** 30,
-  ti: 2 ** 40,
-};
-
-/** Bytes, or NaN. A share is one of the machine's memory, or of what the container was given. */
-function parseMemory(size: string): number {
-  const [, digits, unit] = /^\s*(\d+(?:\.\d+)?)\s*(%|[a-z]*)\s*$/i.exec(size) ?? [];
-  if (digits === undefined || unit === undefined) return Number.NaN;
-  if (unit === "%") return Number(digits) > 100 ? Number.NaN : Math.floor((Number(digits) / 100) * machineMemory());
-  return Math.floor(Number(digits) * (units[unit.toLowerCase().replace(/(?<=.)b$/, "")] ?? Number.NaN));
-}
-
-/** Bytes. */
-export function machineMemory(): number {
-  const allowed = process.constrainedMemory?.() ?? 0;
-  return allowed > 0 ? Math.min(allowed, totalmem()) : totalmem();
 }
 
 export const helpText = `mlx-cb-serve serves a language model on MLX, with continuous batching, to any OpenAI client.

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { totalmem } from "node:os";
-import { type Config, helpText, machineMemory, parseConfig } from "../src/config.ts";
+import { type Config, helpText, parseConfig } from "../src/config.ts";
+import { machineMemory } from "../src/memory-size.ts";
 
 const parse = (argv: string[], env: Record<string, string> = {}) => {
   const config = parseConfig(argv, { HOME: "/home/u", ...env });

@@ -185,6 +185,7 @@ export class Engine {
       get cachedTokenCount() {
         return sequence.cachedTokens;
       },
+      times: sequence.times,
       cancel,
       async *[Symbol.asyncIterator](): AsyncGenerator<GenerationChunk> {
         try {
@@ -279,6 +280,8 @@ export class Engine {
     for (const sequence of plan.exhausted) this.#finish(sequence, "length", false);
     const planned = plan.items.length > 0;
     if (planned) {
+      const now = performance.now();
+      for (const { sequence } of plan.items) sequence.times.startedAt ??= now;
       const options = { previous: this.#inFlight.at(-1) ?? null, later: this.#draws.defers(plan.items) };
       this.#inFlight.push(Step.submit(this.#loaded.model, this.#rows, this.#pool, plan.items, options));
     }
@@ -320,6 +323,8 @@ export class Engine {
     const output = this.#live.get(sequence);
     if (sequence.finished || !output) return;
     this.#totalTokens++;
+    sequence.times.firstTokenAt ??= this.#lastStepEnd;
+    sequence.times.lastTokenAt = this.#lastStepEnd;
     try {
       const ended = sequence.endTokenIds.has(token.id);
       const stoppable = sequence.output.length >= sequence.minTokens;

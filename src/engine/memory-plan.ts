@@ -1,5 +1,5 @@
-import { machineMemory } from "../config.ts";
 import { StartupError } from "../errors.ts";
+import { machineMemory } from "../memory-size.ts";
 import { deviceMemory } from "../mlx/memory.ts";
 
 export interface MemoryPlan {

@@ -84,6 +84,14 @@ export interface GenerationChunk {
   stopString?: string;
 }
 
+/** How far a request has come, on `performance.now()`'s clock; null: not yet. */
+export interface GenerationTimes {
+  /** When the first of its tokens went into a step: before that it waited. */
+  startedAt: number | null;
+  firstTokenAt: number | null;
+  lastTokenAt: number | null;
+}
+
 /** One running request. Iterate it once; leaving the loop early cancels it. An error thrown is a `ServeError`. */
 export interface Generation extends AsyncIterable<GenerationChunk> {
   readonly id: number;
@@ -92,6 +100,7 @@ export interface Generation extends AsyncIterable<GenerationChunk> {
   readonly completionTokenCount: number;
   /** Prompt tokens that were taken from the prefix cache. */
   readonly cachedTokenCount: number;
+  readonly times: Readonly<GenerationTimes>;
   cancel(): void;
 }
 

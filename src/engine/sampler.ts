@@ -1,20 +1,20 @@
 /**
  * Draws the next token of every row in one graph; each parameter is a vector over rows, and the costly parts run only for
- * the rows that ask. Filters as in mlx-lm: top-p, min-p and top-k on the untempered probabilities, temperature last.
+ * the rows that ask. Filters as in mlx-lm: top-p, min-p and top-k on the untempered probabilities, temperature last; others in
+ * `shaping.ts`.
  */
 import { dimension, floats, ints } from "../mlx/array.ts";
 import { DTYPES } from "../mlx/dtype.ts";
 import { argmax } from "../mlx/fast.ts";
 import { currentDevice, type MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
+import { filteredProbs } from "./filters.ts";
+import { column, indicesOf, logSoftmax, replaceRows, takeRows } from "./graph-rows.ts";
 import { applyPenalties, hasPenalty, type PenaltyRow } from "./penalties.ts";
 import { uniform } from "./random.ts";
+import { isShaped, type ShapedRow, shapeRows } from "./shaping.ts";
 
-export interface SamplerRow extends PenaltyRow {
-  /** Seed of the request, drawn when it names none. */
-  seed: number;
-  /** How many tokens the request has sampled before. */
-  position: number;
+export interface SamplerRow extends PenaltyRow, ShapedRow {
   /** Null: no log-probabilities; otherwise how many alternatives. */
   logprobs: number | null;
   /** Bits of the tokens that may be drawn, see `applyMask`; null: all. */
@@ -60,7 +60,7 @@ export function sample(logits: MxArray, rows: readonly SamplerRow[], previous: M
       vocab,
     ),
   );
-  const random = indicesOf(rows, ({ sampling }) => sampling.temperature >= COLDEST && sampling.topK !== 1);
+  const random = indicesOf(rows, isRandom);
   let tokens = mx.astype(argmax(scores), DTYPES.int32);
   if (random.length > 0) {
     const drawn = draw(
@@ -74,6 +74,12 @@ export function sample(logits: MxArray, rows: readonly SamplerRow[], previous: M
   if (asked.length === 0) return { tokens, logprobs: null };
   const most = Math.min(vocab, Math.max(...asked.map((i) => rows[i]!.logprobs!)));
   return { tokens, logprobs: logprobsOf(takeRows(raw, rows.length, asked), tokens, asked, most) };
+}
+
+/** Whether the row's token is anything but the likeliest one, which the filters of `shaping.ts` may remove. */
+function isRandom(row: SamplerRow): boolean {
+  const { temperature, topK } = row.sampling;
+  return temperature >= COLDEST && (topK !== 1 || isShaped(row));
 }
 
 /** scores float32 [n, vocab] with -infinity for the tokens whose bit, `id & 31` of word `id >> 5` of the row's mask, is not set. */
@@ -95,32 +101,11 @@ export function maskByGraph(scores: MxArray, allowed: MxArray, vocab: number): M
   return mx.where(mx.equal(flat, ints([1])), scores, floats([-Infinity]));
 }
 
-function indicesOf(rows: readonly SamplerRow[], wanted: (row: SamplerRow) => boolean): number[] {
-  return rows.flatMap((row, i) => (wanted(row) ? [i] : []));
-}
-
-function takeRows(x: MxArray, count: number, indices: readonly number[]): MxArray {
-  return indices.length === count ? x : mx.take(x, ints(indices), 0);
-}
-
-function replaceRows(x: MxArray, count: number, indices: readonly number[], edit: (part: MxArray) => MxArray): MxArray {
-  if (indices.length === 0) return x;
-  const edited = edit(takeRows(x, count, indices));
-  return indices.length === count ? edited : mx.scatterRows(x, ints(indices), edited);
-}
-
-function logSoftmax(x: MxArray): MxArray {
-  return mx.subtract(x, mx.logsumexp(x, -1, true));
-}
-
-function column(rows: readonly SamplerRow[], value: (row: SamplerRow) => number): MxArray {
-  return floats(Float32Array.from(rows, value), [rows.length, 1]);
-}
-
 /** Inverse transform over the vocabulary in order of ids: one uniform number per row. int32 [n]. */
 function draw(scores: MxArray, rows: readonly SamplerRow[], vocab: number): MxArray {
-  if (currentDevice() === "cpu") return mx.astype(mx.cpuSample(scores, samplingTable(rows)), DTYPES.int32);
-  return drawByGraph(scores, rows, vocab);
+  const shaped = shapeRows(scores, rows, vocab);
+  if (currentDevice() === "cpu") return mx.astype(mx.cpuSample(shaped.scores, samplingTable(shaped.rows)), DTYPES.int32);
+  return drawByGraph(shaped.scores, shaped.rows, vocab);
 }
 
 /** What our CPU primitive takes, [n, 5]. */
@@ -141,48 +126,6 @@ function drawByGraph(scores: MxArray, rows: readonly SamplerRow[], vocab: number
     column(rows, ({ seed, position }) => uniform(seed, position)),
   );
   return mx.astype(mx.argmax(mx.greater(running, target), -1), DTYPES.int32);
-}
-
-/** Probabilities [n, vocab] from which the rows draw. */
-export function filteredProbs(scores: MxArray, rows: readonly SamplerRow[], vocab: number): MxArray {
-  const logprobs = logSoftmax(scores);
-  const threshold = thresholds(logprobs, rows, vocab);
-  const tempered = mx.divide(
-    logprobs,
-    column(rows, ({ sampling }) => sampling.temperature),
-  );
-  const open = threshold === null ? tempered : mx.where(mx.greaterEqual(logprobs, threshold), tempered, floats([-Infinity]));
-  return mx.softmax(open, -1);
-}
-
-/** The lowest log-probability that each row keeps, [n, 1]; null when nobody filters. */
-function thresholds(logprobs: MxArray, rows: readonly SamplerRow[], vocab: number): MxArray | null {
-  const sorting = indicesOf(rows, ({ sampling }) => sampling.topP < 1 || (sampling.topK > 0 && sampling.topK < vocab));
-  const anyMinP = rows.some(({ sampling }) => sampling.minP > 0);
-  if (sorting.length === 0 && !anyMinP) return null;
-  let threshold = floats(new Float32Array(rows.length).fill(-Infinity), [rows.length, 1]);
-  if (anyMinP)
-    threshold = mx.add(
-      mx.max(logprobs, -1, true),
-      column(rows, ({ sampling }) => Math.log(sampling.minP)),
-    );
-  return replaceRows(threshold, rows.length, sorting, (part) => {
-    const chosen = sorting.map((i) => rows[i]!);
-    return mx.maximum(part, sortedThresholds(takeRows(logprobs, rows.length, sorting), chosen, vocab));
-  });
-}
-
-/** top-p keeps a token while the mass above it is below p; top-k the k largest. Never above the largest itself. */
-function sortedThresholds(logprobs: MxArray, rows: readonly SamplerRow[], vocab: number): MxArray {
-  const ascending = mx.sort(logprobs, -1);
-  const largest = mx.slice(ascending, [0, vocab - 1], [rows.length, vocab]);
-  const mass = mx.cumsum(mx.exp(ascending), -1);
-  const limit = column(rows, ({ sampling }) => (sampling.topP < 1 ? 1 - sampling.topP : -1));
-  const kept = mx.where(mx.greater(mass, limit), ascending, floats([Infinity]));
-  const byMass = mx.minimum(mx.min(kept, -1, true), largest);
-  const ranks = Int32Array.from(rows, ({ sampling: { topK } }) => (topK > 0 && topK < vocab ? vocab - topK : 0));
-  const byRank = mx.takeAlongAxis(ascending, ints(ranks, [rows.length, 1]), -1);
-  return mx.maximum(byMass, byRank);
 }
 
 function logprobsOf(raw: MxArray, tokens: MxArray, rows: readonly number[], most: number): SampledLogprobs {

@@ -1,5 +1,5 @@
 import type { Constraint } from "./constraint.ts";
-import type { GenerationRequest, SamplingParams } from "./request.ts";
+import type { GenerationRequest, GenerationTimes, SamplingParams } from "./request.ts";
 import type { Schedulable } from "./scheduler.ts";
 
 export interface SequenceOptions {
@@ -34,6 +34,7 @@ export class Sequence implements Schedulable {
   readonly endTokenIds: ReadonlySet<number>;
   /** Sampled tokens whose values are known. */
   readonly output: number[] = [];
+  readonly times: GenerationTimes = { startedAt: null, firstTokenAt: null, lastTokenAt: null };
   length: number;
   computed = 0;
   inFlight = 0;

@@ -1,11 +1,14 @@
 /** Context-free grammars as rules, and their text in xgrammar's EBNF. */
-import { type CharSet, intervalsOf } from "./automata/char-set.ts";
+import { type CharSet, intersect, intervalsOf } from "./automata/char-set.ts";
 import { type Dfa, TooComplex, waysFrom } from "./automata/dfa.ts";
+import { type ByteSet, byteSequences } from "./automata/utf8.ts";
 
-export type Element = { text: string } | { chars: CharSet } | { rule: string } | { ebnf: string };
+export type Element = { text: string } | { byte: ByteSet } | { rule: string } | { ebnf: string };
 export type Alternative = readonly Element[];
 
 const MAX_RULES = 50_000;
+/** Sequences of bytes that are written where they are needed. */
+const MOST_INLINE = 3;
 
 export class Rules {
   readonly #rules = new Map<string, Alternative[]>();
@@ -29,6 +32,16 @@ export class Rules {
     if (this.#rules.size >= MAX_RULES) throw new TooComplex("the grammar has too many rules");
     this.#rules.set(name, [...alternatives]);
     return name;
+  }
+
+  /** The ways to write one character of a set. Beyond ASCII, xgrammar's classes of characters are classes of bytes. */
+  chars(set: CharSet): Alternative[] {
+    const ways = byteSequences(set).map((sequence) => sequence.map((byte) => ({ byte })));
+    if (ways.length <= MOST_INLINE) return ways;
+    const ascii = intersect(set, [0, 0x7f]);
+    const name = `u_${set.join("_")}`;
+    if (!this.#rules.has(name)) this.set(name, ascii.length > 0 ? ways.slice(1) : ways);
+    return [...(ascii.length > 0 ? [ways[0]!] : []), [{ rule: name }]];
   }
 
   /**
@@ -111,17 +124,18 @@ function printAlternative(alternative: Alternative, root: string): string {
     else {
       flush();
       if ("rule" in element) parts.push(element.rule === root ? "root" : element.rule);
-      else parts.push("ebnf" in element ? element.ebnf : printChars(element.chars));
+      else parts.push("ebnf" in element ? element.ebnf : printByte(element.byte));
     }
   }
   flush();
   return parts.length === 0 ? '""' : parts.join(" ");
 }
 
-export function printChars(set: CharSet): string {
-  const one = (code: number) => escapeChar(String.fromCodePoint(code));
+/** A class of one byte beyond ASCII would be taken for a character: it is said twice. */
+function printByte(set: ByteSet): string {
+  const one = (byte: number) => `\\x${byte.toString(16).padStart(2, "0")}`;
   const intervals = intervalsOf(set).map(([low, high]) => (low === high ? one(low) : `${one(low)}-${one(high)}`));
-  return `[${intervals.join("")}]`;
+  return `[${intervals.join("")}${set.length === 2 && set[0] === set[1] ? intervals[0] : ""}]`;
 }
 
 /** Letters and digits as they are, everything else by its number. */

@@ -15,6 +15,7 @@ import { speaksAnthropic, toAnthropicReply } from "./messages/errors.ts";
 import { messageRoutes } from "./messages/index.ts";
 import { modelRoutes } from "./models/index.ts";
 import { openapiRoutes } from "./openapi.ts";
+import { responseRoutes } from "./responses/index.ts";
 import { lengthenHost } from "./short-host.ts";
 import { Storage } from "./storage.ts";
 import { swaggerRoutes } from "./swagger.ts";
@@ -63,6 +64,7 @@ export function createApp(server: InferenceServer, options: AppOptions = {}) {
       return Response.json(body, { status, headers });
     })
     .use(chatRoutes(context))
+    .use(responseRoutes(context))
     .use(completionRoutes(context))
     .use(messageRoutes(context))
     .use(embeddingRoutes(context))
@@ -104,5 +106,7 @@ function pathOf(request: Request): string {
 
 function matches(route: string, path: string): boolean {
   if (route.endsWith("/*")) return path.startsWith(route.slice(0, -1));
-  return route === path || `${route}/` === path;
+  const parts = path.replace(/\/$/, "").split("/");
+  const expected = route.split("/");
+  return parts.length === expected.length && expected.every((part, i) => part === parts[i] || (part.startsWith(":") && parts[i]));
 }

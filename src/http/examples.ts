@@ -106,6 +106,55 @@ export const requestExamples: Readonly<Record<string, Record<string, { summary: 
       value: { prompt: ["The sun", "The moon"], n: 2, max_tokens: 16, seed: 1 },
     },
   },
+  createResponse: {
+    text: {
+      summary: "A question",
+      value: { model: "tiny-chat", input: "What is the capital of France?", max_output_tokens: 64, temperature: 0 },
+    },
+    stream: {
+      summary: "Items, streamed and not kept",
+      value: {
+        model: "tiny-chat",
+        instructions: "You are a helpful assistant.",
+        input: [{ type: "message", role: "user", content: [{ type: "input_text", text: "Tell me a short story." }] }],
+        max_output_tokens: 64,
+        stream: true,
+        store: false,
+      },
+    },
+    schema: {
+      summary: "An answer that satisfies a schema",
+      value: {
+        input: "Name a city and its country.",
+        max_output_tokens: 64,
+        text: {
+          format: {
+            type: "json_schema",
+            name: "place",
+            schema: {
+              type: "object",
+              properties: { city: { type: "string", maxLength: 20 }, country: { type: "string", maxLength: 20 } },
+              required: ["city", "country"],
+              additionalProperties: false,
+            },
+          },
+        },
+      },
+    },
+  },
+  countInputTokens: { text: { summary: "A question", value: { input: "What is the capital of France?" } } },
+  compactResponse: {
+    chat: {
+      summary: "A short conversation",
+      value: {
+        model: "tiny-chat",
+        input: [
+          { role: "user", content: "What is the capital of France?" },
+          { role: "assistant", content: "Paris." },
+        ],
+      },
+    },
+  },
   createEmbedding: {
     texts: {
       summary: "Two texts",
@@ -114,6 +163,12 @@ export const requestExamples: Readonly<Record<string, Record<string, { summary: 
     base64: {
       summary: "One text, as bytes",
       value: { input: "The sun", encoding_format: "base64" },
+    },
+  },
+  createBatch: {
+    chat: {
+      summary: "The requests of a file; its id is what the upload was answered with",
+      value: { input_file_id: "file-…", endpoint: "/v1/chat/completions", completion_window: "24h" },
     },
   },
   tokenize: {

@@ -1,5 +1,6 @@
 /** Valibot definitions that several routes share. */
 import * as v from "valibot";
+import { documentedAs } from "./schema.ts";
 
 export const maxChoices = 16;
 
@@ -9,6 +10,24 @@ function real(min: number, max: number, description: string) {
 
 export function whole(min: number, max: number, description: string) {
   return v.nullish(v.pipe(v.number(), v.integer(), v.minValue(min), v.maxValue(max), v.description(description)));
+}
+
+/** A number in a query string. */
+export function wholeQuery(min: number, max: number, description: string) {
+  return v.optional(
+    v.pipe(
+      v.string(),
+      v.regex(/^\d{1,9}$/, `expected a number from ${min} to ${max}.`),
+      v.transform(Number),
+      v.minValue(min),
+      v.maxValue(max),
+      documentedAs({ type: "integer", minimum: min, maximum: max, description }),
+    ),
+  );
+}
+
+export function textQuery(description: string) {
+  return v.optional(v.pipe(v.string(), v.description(description)));
 }
 
 export function flag(description: string) {

@@ -2,17 +2,38 @@ import { nullToOpenApi, toOpenAPISchema } from "@elysiajs/openapi/openapi";
 import { type ConversionConfig, toJsonSchema, toJsonSchemaDefs } from "@valibot/to-json-schema";
 import { type AnyElysia, Elysia } from "elysia";
 import { isGuarded } from "./access.ts";
+import { BatchList, BatchObject, BatchRequest } from "./batches/model.ts";
+import { ClearedCache } from "./cache/model.ts";
 import { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest, ChatLogprobs, Message } from "./chat/model.ts";
 import { Completion, CompletionChunk, CompletionLogprobs, CompletionRequest } from "./completions/model.ts";
 import type { HttpContext } from "./context.ts";
 import { EmbeddingList, EmbeddingRequest } from "./embeddings/model.ts";
 import { requestExamples } from "./examples.ts";
 import { ErrorBody, Usage } from "./fields.ts";
+import { DeletedFile, FileList, FileObject } from "./files/model.ts";
 import { Health } from "./health/model.ts";
 import { AnswerMessage, AnthropicError, MessageStreamEvent, MessageUsage, TokenCount } from "./messages/model.ts";
 import { CountTokensRequest, InputMessage, InputTool, MessagesRequest } from "./messages/request-model.ts";
 import { Model, ModelList } from "./models/model.ts";
-import { sourceOf, vendor } from "./schema.ts";
+import { ResponseEvent } from "./responses/events.ts";
+import {
+  Compaction,
+  FunctionCall,
+  FunctionCallOutput,
+  InputMessage as InputMessageItem,
+  OutputMessage,
+  Reasoning,
+} from "./responses/items.ts";
+import {
+  CompactedResponse,
+  DeletedResponse,
+  InputTokens,
+  ItemList,
+  Response as ResponseObject,
+  ResponseUsage,
+} from "./responses/model.ts";
+import { CompactRequest, InputTokensRequest, ResponseRequest } from "./responses/request-model.ts";
+import { readDocumented, sourceOf, vendor } from "./schema.ts";
 import {
   ApplyTemplateRequest,
   ApplyTemplateResponse,
@@ -52,8 +73,31 @@ const definitions = {
   MessageUsage,
   TokenCount,
   AnthropicErrorResponse: AnthropicError,
+  ResponseRequest,
+  InputTokensRequest,
+  CompactRequest,
+  Response: ResponseObject,
+  ResponseEvent,
+  ResponseUsage,
+  InputMessageItem,
+  OutputMessage,
+  FunctionCall,
+  FunctionCallOutput,
+  Reasoning,
+  Compaction,
+  CompactedResponse,
+  DeletedResponse,
+  ItemList,
+  InputTokens,
+  FileObject,
+  FileList,
+  DeletedFile,
+  BatchRequest,
+  BatchObject,
+  BatchList,
   Model,
   ModelList,
+  ClearedCache,
   Health,
   Usage,
   ErrorResponse: ErrorBody,
@@ -63,12 +107,14 @@ const conversion: ConversionConfig = {
   target: "draft-2020-12",
   errorMode: "ignore",
   definitions,
+  overrideAction: ({ valibotAction, jsonSchema }) => readDocumented(valibotAction) ?? jsonSchema,
   overrideRef: ({ referenceId }) => `#/components/schemas/${referenceId}`,
 };
 
 const streamedSchemas: Record<string, string> = {
   createChatCompletion: "ChatCompletionChunk",
   createCompletion: "CompletionChunk",
+  createResponse: "ResponseEvent",
   createMessage: "MessageStreamEvent",
 };
 
@@ -76,7 +122,7 @@ const statusTexts: Record<string, string> = {
   200: "Success.",
   400: "Something in the request cannot be honoured; `param` names it.",
   401: "No API key, or a wrong one.",
-  404: "No such model.",
+  404: "There is nothing of this name or id.",
   413: "The request body is too large.",
   429: "The queue is full: try again after the seconds in `Retry-After`.",
   500: "The engine failed.",
@@ -92,7 +138,7 @@ interface Content {
 interface Operation {
   operationId: string;
   security?: object[];
-  parameters?: { schema: { examples?: unknown[] }; example?: unknown }[];
+  parameters?: { schema: { description?: string; examples?: unknown[] }; description?: string; example?: unknown }[];
   requestBody?: { description?: string; required: boolean; content: Record<string, Content> };
   responses: Record<string, { description: string; headers?: object; content: Record<string, Content> }>;
 }
@@ -115,6 +161,7 @@ export function describeApi(app: AnyElysia, version: string) {
     servers: [{ url: "/" }],
     tags: [
       { name: "Chat", description: "Conversations." },
+      { name: "Responses", description: "Conversations of items, kept by the server." },
       { name: "Completions", description: "Plain text." },
       { name: "Messages", description: "Conversations in the shapes of Anthropic's API." },
       { name: "Batches", description: "Files of requests that are worked off behind all others." },
@@ -162,6 +209,8 @@ function completeOperation(operation: Operation, guarded: boolean): void {
   // The empty requirement makes the key optional: without configured keys none is asked for.
   if (guarded) operation.security = [{ bearer: [] }, {}];
   for (const parameter of operation.parameters ?? []) {
+    parameter.description = parameter.schema.description;
+    delete parameter.schema.description;
     parameter.example = parameter.schema.examples?.[0];
     delete parameter.schema.examples;
   }
@@ -174,6 +223,11 @@ function completeOperation(operation: Operation, guarded: boolean): void {
   for (const [status, response] of Object.entries(operation.responses)) {
     response.description = statusTexts[status] ?? "";
     if (status === "429") response.headers = { "Retry-After": { description: "Seconds to wait.", schema: { type: "integer" } } };
+  }
+  // No schema says "any bytes" to the generator.
+  if (operation.operationId === "downloadFile") {
+    const content = { "application/octet-stream": { schema: { type: "string", format: "binary" } } };
+    operation.responses[200] = { description: "The bytes of the file.", content };
   }
   const chunk = streamedSchemas[operation.operationId];
   const success = operation.responses[200];

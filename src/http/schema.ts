@@ -14,6 +14,18 @@ export interface WrappedSchema<Input, Output> {
   };
 }
 
+/** What the documentation says of a value in place of what follows from its schema, such as a number in a query string. */
+export function documentedAs<T>(jsonSchema: object): v.MetadataAction<T, { documentedAs: object }> {
+  return v.metadata({ documentedAs: jsonSchema });
+}
+
+/** What `documentedAs` has put into a schema's pipe, at that place. */
+export function readDocumented(action: { type: string; metadata?: unknown }): object | undefined {
+  const { metadata } = action;
+  const isOurs = action.type === "metadata" && typeof metadata === "object" && metadata !== null && "documentedAs" in metadata;
+  return isOurs ? (metadata.documentedAs as object) : undefined;
+}
+
 const sources = new WeakMap<object, v.GenericSchema>();
 
 /** The valibot schema behind a wrapped one. */

@@ -1,6 +1,6 @@
 /** What is asked of the hub: which commit, which files, and their bytes from an offset on. */
 import { HUB_URL, InvalidApiResponseFormatError, listFiles, modelInfo } from "@huggingface/hub";
-import type { HubSettings } from "../config.ts";
+import type { HubSettings } from "../surroundings.ts";
 import { readText } from "./cache.ts";
 import { ConnectionFailure, HubRefusal, isTransient } from "./failure.ts";
 import { commitPattern, type Repository } from "./repository.ts";

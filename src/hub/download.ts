@@ -1,7 +1,7 @@
 import { mkdir, statfs } from "node:fs/promises";
 import { join } from "node:path";
-import type { HubSettings } from "../config.ts";
 import { StartupError } from "../errors.ts";
+import type { HubSettings } from "../surroundings.ts";
 import { cacheOf, fileSize, findSnapshot, linkBlob, type RepositoryCache, readText, writeRef } from "./cache.ts";
 import { createClient, defaultPatience, type HubClient, type Patience, type RemoteFile } from "./client.ts";
 import { formatBytes, toStartupError } from "./failure.ts";

@@ -2,8 +2,8 @@
 import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { HubSettings } from "../config.ts";
 import { StartupError } from "../errors.ts";
+import type { HubSettings } from "../surroundings.ts";
 import { createClient, defaultPatience, type HubClient, type Patience, type RemoteFile } from "./client.ts";
 import { ConnectionFailure, toStartupError } from "./failure.ts";
 import { chooseWeights, indexName } from "./files.ts";

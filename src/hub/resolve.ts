@@ -1,8 +1,8 @@
 import { rm, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import type { HubSettings } from "../config.ts";
 import { StartupError } from "../errors.ts";
+import type { HubSettings } from "../surroundings.ts";
 import { cacheOf, findSnapshot } from "./cache.ts";
 import type { Patience } from "./client.ts";
 import { downloadModel } from "./download.ts";

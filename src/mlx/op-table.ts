@@ -365,6 +365,11 @@ export const OPS = {
     cpp: "cpu_sample(scores, params, S)",
     doc: "uint32 [n] drawn from scores [n, m]; params [n, 5]: temperature, top_p, top_k, min_p, uniform number",
   },
+  cpu_shape: {
+    args: { scores: "array", filters: "array", exempt: "array" },
+    cpp: "cpu_shape(scores, filters, exempt, S)",
+    doc: "scores [n, m] with -infinity for what filters [n, 6] remove: top_n_sigma, typical_p, top_p, min_p, XTC's threshold, top_k; exempt int32 [n, w] from XTC",
+  },
   cpu_mask: {
     args: { scores: "array", allowed: "array" },
     cpp: "cpu_mask(scores, allowed, S)",

@@ -605,6 +605,11 @@ export function cpuSample(scores: MxArray, params: MxArray): MxArray {
   return checked(ffi.op_cpu_sample(scores, params));
 }
 
+/** scores [n, m] with -infinity for what filters [n, 6] remove: top_n_sigma, typical_p, top_p, min_p, XTC's threshold, top_k; exempt int32 [n, w] from XTC. */
+export function cpuShape(scores: MxArray, filters: MxArray, exempt: MxArray): MxArray {
+  return checked(ffi.op_cpu_shape(scores, filters, exempt));
+}
+
 /** scores [n, m] where bit i % 32 of word i / 32 of a row of allowed (int32) is set, elsewhere -infinity. */
 export function cpuMask(scores: MxArray, allowed: MxArray): MxArray {
   return checked(ffi.op_cpu_mask(scores, allowed));

@@ -122,6 +122,14 @@ export class ConfigReader {
     });
   }
 
+  /** The objects of a list, of which there must be `length`. */
+  children(name: FieldName, { length }: { length: number }): ConfigReader[] {
+    return this.list<ConfigReader, never>(name, { length }, "objects", (value, key) => {
+      if (!isObject(value)) throw this.wrong(key, value, "an object");
+      return new ConfigReader(value, `${this.where}: ${key}`);
+    });
+  }
+
   optionalChild(name: FieldName): ConfigReader | null {
     return this.has(name) ? this.child(name) : null;
   }

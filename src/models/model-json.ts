@@ -12,21 +12,39 @@ const CLOSE_BRACE = 0x7d;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 
+/** How transformers writes numbers that JSON lacks: `{"__float__": "Infinity"}`. */
+const FLOAT_TAG = "__float__";
+const TAGGED: Readonly<Record<string, number>> = {
+  NaN: Number.NaN,
+  Infinity: Number.POSITIVE_INFINITY,
+  "-Infinity": Number.NEGATIVE_INFINITY,
+};
+
 /**
- * Parses a JSON file as published models have it: a byte order mark and Python's bare NaN, Infinity and -Infinity are taken. Throws
- * `StartupError` when it is not JSON, not an object, or nested so deeply that later readers could run out of stack.
+ * Parses a JSON file as published models have it: a byte order mark, Python's bare NaN, Infinity and -Infinity, and transformers' way
+ * to write these are taken. Throws `StartupError` when it is not JSON, not an object, or nested so deeply that later readers could run out of stack.
  */
 export function parseModelJson(text: string, path: string): JsonObject {
   const body = text.startsWith("\uFEFF") ? text.slice(1) : text;
   if (isDeeper(body, DEEPEST)) throw new StartupError(`${path} is nested more than ${DEEPEST} levels deep`);
   const strict = parseStrict(body);
-  const value = strict === undefined ? parsePython(body, path) : strict;
+  const parsed = strict === undefined ? parsePython(body, path) : strict;
+  const value = body.includes(FLOAT_TAG) ? untag(parsed) : parsed;
   if (!isObject(value)) throw new StartupError(`${path} is not a JSON object but ${describeValue(value)}`);
   return value;
 }
 
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Every tag becomes its number. */
+function untag(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(untag);
+  if (!isObject(value)) return value;
+  const { [FLOAT_TAG]: tag, ...others } = value;
+  if (typeof tag === "string" && Object.hasOwn(TAGGED, tag) && Object.keys(others).length === 0) return TAGGED[tag];
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, untag(inner)]));
 }
 
 function parseStrict(text: string): unknown {

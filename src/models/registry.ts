@@ -7,6 +7,7 @@ import { deepseekV2 } from "./architectures/deepseek-v2.ts";
 import { deepseekV3, glm4MoeLite } from "./architectures/deepseek-v3.ts";
 import { ernie4_5 } from "./architectures/ernie4-5.ts";
 import { ernie45Moe } from "./architectures/ernie4-5-moe.ts";
+import { exaone } from "./architectures/exaone.ts";
 import { exaone4 } from "./architectures/exaone4.ts";
 import { falconH1 } from "./architectures/falcon-h1.ts";
 import { gemma } from "./architectures/gemma.ts";
@@ -41,6 +42,7 @@ import { mixtral } from "./architectures/mixtral.ts";
 import { nanochat } from "./architectures/nanochat.ts";
 import { nemotron } from "./architectures/nemotron.ts";
 import { nemotronH } from "./architectures/nemotron-h.ts";
+import { nemotronNas } from "./architectures/nemotron-nas.ts";
 import { olmo } from "./architectures/olmo.ts";
 import { olmo2, olmo3 } from "./architectures/olmo2.ts";
 import { olmoe } from "./architectures/olmoe.ts";
@@ -119,6 +121,8 @@ const ARCHITECTURES: ReadonlyMap<string, Architecture> = new Map([
   ["mimo", mimo],
   ["nemotron", nemotron],
   ["apertus", apertus],
+  ["nemotron-nas", nemotronNas],
+  ["exaone", exaone],
   ["pixtral", pixtral],
   ["qwen3_vl", qwen3Vl],
   ["qwen2_5_vl", qwen2Vl],

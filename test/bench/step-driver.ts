@@ -195,6 +195,7 @@ export class StepDriver {
       id,
       promptTokenCount: promptTokens,
       cachedTokenCount: 0,
+      times: sequence.times,
       get completionTokenCount() {
         return sequence.output.length;
       },

@@ -60,7 +60,7 @@ describe("an output", () => {
     expect((await output.next())!.text).toBe("are you");
     expect(pushAll(output, " and how are we today")).toBe(true);
     output.finish("stop", true);
-    expect(await output.next()).toMatchObject({ text: " and how ", finishReason: "stop" });
+    expect(await output.next()).toMatchObject({ text: " and how ", finishReason: "stop", stopString: "are we" });
   });
 
   test("honours no stop string before it may", async () => {

@@ -165,7 +165,8 @@ function imitate(
   return {
     id,
     promptTokenCount: request.promptTokens.length,
-      cachedTokenCount: 0,
+    cachedTokenCount: 0,
+    times: { startedAt: 1000, firstTokenAt: 1100, lastTokenAt: 1300 },
     get completionTokenCount() {
       return count;
     },

@@ -1,7 +1,7 @@
 /** A hub on loopback: the endpoints that a download uses, with faults to order. Large files come from a second server. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { HubSettings } from "../../src/config.ts";
+import type { HubSettings } from "../../src/surroundings.ts";
 
 export interface SeenRequest {
   path: string;

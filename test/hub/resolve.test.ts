@@ -2,10 +2,10 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join, relative } from "node:path";
-import type { HubSettings } from "../../src/config.ts";
 import { silentProgress } from "../../src/hub/progress.ts";
 import { parseRepository } from "../../src/hub/repository.ts";
 import { resolveModel } from "../../src/hub/resolve.ts";
+import type { HubSettings } from "../../src/surroundings.ts";
 
 let root: string;
 let hub: HubSettings;

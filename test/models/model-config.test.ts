@@ -21,6 +21,22 @@ describe("parseModelJson", () => {
     });
   });
 
+  test("numbers as transformers writes them, and nothing that only looks so", () => {
+    const tag = (value: unknown, more = {}) => ({ __float__: value, ...more });
+    const config = {
+      a: tag("Infinity"),
+      b: [{ c: [1, tag("-Infinity"), tag("NaN")] }],
+      d: tag("1"),
+      e: tag(1),
+      f: tag("NaN", { g: 1 }),
+    };
+    expect(parse(JSON.stringify(config))).toEqual({
+      ...{ a: Number.POSITIVE_INFINITY, b: [{ c: [1, Number.NEGATIVE_INFINITY, Number.NaN] }] },
+      ...{ d: config.d, e: config.e, f: config.f },
+    });
+    expect(Object.hasOwn(parse('{"__proto__": {"__float__": "NaN"}}'), "__proto__")).toBe(true);
+  });
+
   test("__proto__ is a field like any other", () => {
     for (const text of ['{"__proto__": {"polluted": 1}}', '{"__proto__": {"polluted": NaN}}']) {
       const value = parse(text);
@@ -33,6 +49,7 @@ describe("parseModelJson", () => {
 
   const bad: [text: string, says: string][] = [
     ["", "is not JSON"],
+    ['{"__float__": "NaN"}', "is not a JSON object but NaN"],
     ["{", "is not JSON"],
     ['{"a": nan}', "is not JSON"],
     ['{"a": -NaN}', "is not JSON"],

@@ -40,6 +40,13 @@ def stablelm(**fields):
     )
 
 
+def nas_block(heads_in_group, ffn_mult):
+    def part(value, field):
+        return {"no_op": value is None, "replace_with_linear": value == "linear", field: value if value != "linear" else None}
+
+    return {"attention": part(heads_in_group, "n_heads_in_group"), "ffn": part(ffn_mult, "ffn_mult")}
+
+
 def gpt_neox_names(weights):
     names = {k: k.replace("model.h.", "gpt_neox.layers.").replace("model.embed_out", "embed_out") for k in weights}
     return {
@@ -228,5 +235,26 @@ CASES = {
             "vision_config": {"depth": 1, "hidden_size": 8},
         },
         "disk": lambda weights: {**weights, "vision_tower.blocks.0.norm1.weight": weights["language_model.model.norm.weight"]},
+    },
+    "exaone": {
+        "about": "llama under other names, llama3 scaling",
+        "config": without(
+            common(
+                "exaone", num_layers=2, layer_norm_epsilon=1e-5, activation_function="silu", rope_theta=1e6,
+                rope_scaling={"factor": 8.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
+                              "original_max_position_embeddings": 32, "rope_type": "llama3"}),
+            "rms_norm_eps", "num_hidden_layers"),
+        "mistakes": {"scaling_ignored": {"rope_scaling": None}},
+    },
+    "nemotron-nas": {
+        "about": "layers of different shapes: key heads and widths of their own, a linear layer or nothing in place of a part",
+        "config": without(
+            common(
+                "nemotron-nas", num_hidden_layers=4, hidden_act="silu", rope_scaling={
+                    "factor": 8.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
+                    "original_max_position_embeddings": 32, "rope_type": "llama3"},
+                block_configs=[nas_block(1, 0.5), nas_block(4, 0.25), nas_block(None, None), nas_block("linear", "linear")]),
+            "intermediate_size", "num_key_value_heads"),
+        "mistakes": {"scaling_ignored": {"rope_scaling": None}},
     },
 }

@@ -3,11 +3,8 @@ export type CharSet = readonly number[];
 
 export const LAST_CODE_POINT = 0x10ffff;
 
-/** Private code points that stand for special tokens, which no text contains: plane 16. */
-export const SPECIAL_FIRST = 0x100000;
-
-/** Every character of texts: no surrogates, and none that stands for a special token. */
-export const ANY_CHAR: CharSet = [0, 0xd7ff, 0xe000, SPECIAL_FIRST - 1];
+/** Every character of texts: all code points but the surrogates. */
+export const ANY_CHAR: CharSet = [0, 0xd7ff, 0xe000, LAST_CODE_POINT];
 
 /** The union of intervals in any order, which may overlap. */
 export function charSet(intervals: readonly (readonly [low: number, high: number])[]): CharSet {

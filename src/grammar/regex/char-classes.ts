@@ -1,4 +1,4 @@
-import { ANY_CHAR, type CharSet, charSet, charsOf, complement, SPECIAL_FIRST, subtract, unite } from "../automata/char-set.ts";
+import { ANY_CHAR, type CharSet, charSet, charsOf, complement, LAST_CODE_POINT, subtract, unite } from "../automata/char-set.ts";
 import { RegexProblem } from "./syntax.ts";
 
 export const DIGITS: CharSet = [0x30, 0x39];
@@ -41,10 +41,8 @@ function readProperty(name: string): CharSet {
     throw new RegexProblem(`\\p{${name}} is no Unicode property.`);
   }
   const intervals: [number, number][] = [];
-  for (let code = 0; code < SPECIAL_FIRST; code++) {
+  for (let code = 0; code <= LAST_CODE_POINT; code++) {
     if (code === 0xd800) code = 0xe000;
-    // Nothing is assigned on planes 4 to 13.
-    if (code === 0x40000) code = 0xe0000;
     if (!member.test(String.fromCodePoint(code))) continue;
     const last = intervals.at(-1);
     if (last && last[1] === code - 1) last[1] = code;

@@ -6,11 +6,20 @@ import type { JsonValue } from "./json.ts";
 import { SchemaReader } from "./reader.ts";
 import { SchemaWriter } from "./writer.ts";
 
-/** The JSON texts whose values satisfy the schema. Throws `UnsupportedSchema`, `InvalidSchema`, `TooComplex` or `RegexProblem`. */
-export function writeSchema(schema: JsonValue, rules: Rules): Element {
+export interface SchemaGrammar {
+  root: Element;
+  /** Lengths that strings may not exceed and the rules do not count; never with `exact`. */
+  limits: ReadonlySet<number>;
+}
+
+/**
+ * The JSON texts whose values satisfy the schema. Without `exact`, strings may be longer than they should. Throws
+ * `UnsupportedSchema`, `InvalidSchema`, `TooComplex` or `RegexProblem`.
+ */
+export function writeSchema(schema: JsonValue, rules: Rules, exact: boolean): SchemaGrammar {
   const strings = (formula: Formula): Dfa => writer.stringsOf(formula);
   const reader = new SchemaReader(schema, strings);
-  const writer = new SchemaWriter(reader.formulas, rules);
-  const root = reader.at("")!;
-  return writer.value(root);
+  const writer = new SchemaWriter(reader.formulas, rules, exact);
+  const root = writer.value(reader.at("") ?? reader.formulas.false);
+  return { root, limits: writer.text.limits };
 }

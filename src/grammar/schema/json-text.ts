@@ -8,9 +8,8 @@ const PLAIN: CharSet = subtract(subtract(ANY_CHAR, CONTROLS), ESCAPED);
 const SHORT_ESCAPES: Record<number, string> = { 8: "\\b", 9: "\\t", 10: "\\n", 12: "\\f", 13: "\\r", 34: '\\"', 92: "\\\\" };
 
 /** The ways to write one of the characters within a string: each in one way, but control characters by short and long escapes. */
-export function writeInString(chars: CharSet): Alternative[] {
-  const plain = intersect(chars, PLAIN);
-  const result: Alternative[] = plain.length > 0 ? [[{ chars: plain }]] : [];
+export function writeInString(chars: CharSet, rules: Rules): Alternative[] {
+  const result = [...rules.chars(intersect(chars, PLAIN))];
   for (const [code, text] of Object.entries(SHORT_ESCAPES)) if (hasChar(chars, Number(code))) result.push([{ text }]);
   const controls = intersect(chars, CONTROLS);
   if (controls.join() === CONTROLS.join()) result.push([{ ebnf: '"\\\\u00" [01] [0-9a-fA-F]' }]);
@@ -24,10 +23,11 @@ export function writeInString(chars: CharSet): Alternative[] {
   return result;
 }
 
-/** The characters as they are, outside of JSON. */
-export function writePlain(chars: CharSet): Alternative[] {
-  return [[{ chars }]];
-}
+/** Strings that may be longer are not counted by rules: for large vocabularies, each length costs a pass over all tokens. */
+export const COUNTED_LENGTH = 16;
+
+/** How many characters a rule of the exact grammar takes at once. */
+const BLOCK = 64;
 
 /** The parts of JSON that every schema's grammar shares. */
 export class JsonText {
@@ -37,12 +37,16 @@ export class JsonText {
   readonly gap: Element;
   /** The rest of a string of any content, with the closing quote. */
   readonly anyText: Element;
+  /** Limits of lengths that the rules leave out, see `exact`. */
+  readonly limits = new Set<number>();
+  readonly #exact: boolean;
   readonly #rules: Rules;
   readonly #escape: Element;
-  readonly #exact = new Map<string, Element>();
 
-  constructor(rules: Rules) {
+  /** `exact`: long strings are counted as well, by rules that are fit for checking texts but not for masks. */
+  constructor(rules: Rules, exact: boolean) {
     this.#rules = rules;
+    this.#exact = exact;
     this.space = { rule: rules.set("space", [[], [{ text: " " }], [{ ebnf: '"\\n" [ \\t]{0,20}' }]]) };
     this.gap = { rule: rules.set("gap", [[], [{ text: " " }]]) };
     this.#escape = {
@@ -53,30 +57,70 @@ export class JsonText {
       ]),
     };
     this.anyText = { rule: "text" };
-    rules.set("text", [[{ text: '"' }], ...this.#anyChar(this.anyText)]);
+    rules.set("text", [[{ text: '"' }], ...this.#charThen([this.anyText])]);
   }
 
   /** The rest of a string of so many characters, with the closing quote. */
   textOf(least: number, most: number | null): Element {
-    if (most === null) return least === 0 ? this.anyText : this.#text(`min ${least}`, false, this.textOf(least - 1, null));
-    if (most === 0) return { text: '"' };
-    return this.#text(`${least} ${most}`, least === 0, this.textOf(Math.max(0, least - 1), most - 1));
+    if (most === null) return this.#atLeast(least, this.anyText);
+    if (this.#exact) return this.#atLeast(least, this.#blocks(most - least));
+    if (most <= COUNTED_LENGTH) return this.#atLeast(least, this.#atMost(most - least));
+    this.limits.add(most);
+    return this.#atLeast(least, this.anyText);
   }
 
-  #text(name: string, mayEnd: boolean, rest: Element): Element {
-    let element = this.#exact.get(name);
-    if (!element) {
-      const ways = this.#anyChar(rest);
-      element = { rule: this.#rules.set(this.#rules.name("t"), mayEnd ? [[{ text: '"' }], ...ways] : ways) };
-      this.#exact.set(name, element);
+  /** So many characters, and then the rest. */
+  #atLeast(count: number, rest: Element): Element {
+    let element = rest;
+    if (this.#exact && count > BLOCK) {
+      const block = this.#block();
+      for (; count > BLOCK; count -= BLOCK) element = this.#once(`${block.rule}_${nameOf(element)}`, () => [[block, element]]);
+    }
+    for (let i = 0; i < count; i++) {
+      const next = element;
+      element = this.#once(`c_${nameOf(next)}`, () => this.#charThen([next]));
     }
     return element;
   }
 
-  #anyChar(rest: Element): Alternative[] {
-    return [
-      [{ chars: PLAIN }, rest],
-      [{ text: "\\" }, this.#escape, rest],
-    ];
+  #atMost(count: number): Element {
+    let element: Element = { text: '"' };
+    for (let i = 1; i <= count; i++) {
+      const next = element;
+      element = this.#once(`most_${i}`, () => [[{ text: '"' }], ...this.#charThen([next])]);
+    }
+    return element;
   }
+
+  /** The same for many: as many blocks as there are room for, and less than one. */
+  #blocks(count: number): Element {
+    const rest = Math.min(count, BLOCK - 1);
+    if (count < BLOCK) return this.#atMost(count);
+    const block = this.#block();
+    let element = this.#atMost(count % BLOCK);
+    for (let blocks = 1; blocks <= Math.floor(count / BLOCK); blocks++) {
+      const next = element;
+      element = this.#once(`blocks_${blocks}_${count % BLOCK}`, () => [[block, next], [this.#atMost(rest)]]);
+    }
+    return element;
+  }
+
+  #block(): { rule: string } {
+    const char = this.#once("char", () => this.#charThen([]));
+    return this.#once("block", () => [Array<Element>(BLOCK).fill(char)]);
+  }
+
+  #once(name: string, alternatives: () => Alternative[]): { rule: string } {
+    const rule = `text_${name}`;
+    if (!this.#rules.has(rule)) this.#rules.set(rule, alternatives());
+    return { rule };
+  }
+
+  #charThen(rest: Alternative): Alternative[] {
+    return [...this.#rules.chars(PLAIN).map((way) => [...way, ...rest]), [{ text: "\\" }, this.#escape, ...rest]];
+  }
+}
+
+function nameOf(element: Element): string {
+  return "rule" in element ? element.rule : "end";
 }

@@ -1,15 +1,16 @@
 /** From formulas to rules: the grammar of the JSON texts whose values satisfy a schema. */
-import { type Dfa, isEmpty as isEmptyLanguage, isEverything } from "../automata/dfa.ts";
+import { type Dfa, isEmpty as isEmptyLanguage, isEverything, TooComplex } from "../automata/dfa.ts";
 import type { Alternative, Element, Rules } from "../rules.ts";
 import { writeArray } from "./array-writer.ts";
 import { type ArrayShape, arrayShapes } from "./arrays.ts";
 import type { Formula } from "./formula.ts";
 import type { Formulas } from "./formulas.ts";
 import { JSON_TYPES, type JsonType } from "./json.ts";
-import { JsonText, writeInString, writePlain } from "./json-text.ts";
+import { JsonText, writeInString } from "./json-text.ts";
 import { writeObject } from "./object-writer.ts";
 import { type Inquiry, type ObjectShape, objectShapes } from "./objects.ts";
-import { numberLanguage, textLanguage, textParts } from "./scalars.ts";
+import { UnsupportedSchema } from "./problem.ts";
+import { numberLanguage, type TextPart, textLanguage, textParts } from "./scalars.ts";
 import { type Specialized, Specializer } from "./specialize.ts";
 
 export class SchemaWriter implements Inquiry {
@@ -22,13 +23,15 @@ export class SchemaWriter implements Inquiry {
   readonly #asking = new Set<Formula>();
   readonly #texts = new Map<Dfa, Element>();
   readonly #numbers = new Map<Dfa, Element>();
+  readonly #strings = new Map<Specialized, TextPart[]>();
   readonly #objects = new Map<Specialized, ObjectShape[]>();
   readonly #arrays = new Map<Specialized, ArrayShape[]>();
 
-  constructor(formulas: Formulas, rules: Rules) {
+  /** `exact`: see `JsonText`. */
+  constructor(formulas: Formulas, rules: Rules, exact: boolean) {
     this.formulas = formulas;
     this.rules = rules;
-    this.text = new JsonText(rules);
+    this.text = new JsonText(rules, exact);
     this.#special = new Specializer(formulas);
   }
 
@@ -72,9 +75,9 @@ export class SchemaWriter implements Inquiry {
     if (f.kind === "true") return false;
     switch (type) {
       case "string":
-        return textParts(f, this.formulas.patterns).length === 0;
+        return this.#textParts(f).length === 0;
       case "number":
-        return isEmptyLanguage(numberLanguage(f));
+        return isEmptyLanguage(numbers(f));
       case "object":
         return this.#objectShapes(f).length === 0;
       case "array":
@@ -93,9 +96,9 @@ export class SchemaWriter implements Inquiry {
       case "boolean":
         return (f.kind === "values" ? f.values : [true, false]).map((value) => [{ text: String(value) }]);
       case "number":
-        return [[this.#number(numberLanguage(f))]];
+        return [[this.#number(numbers(f))]];
       case "string":
-        return this.#strings(f);
+        return this.#text(f);
       case "array":
         return this.#arrayShapes(f).map((shape) => writeArray(shape, this));
       case "object":
@@ -103,16 +106,20 @@ export class SchemaWriter implements Inquiry {
     }
   }
 
-  #strings(f: Specialized): Alternative[] {
-    return textParts(f, this.formulas.patterns).map(({ dfa, least, most }) => {
-      const rest = dfa === null ? this.text.textOf(least, most) : this.#text(dfa);
+  #text(f: Specialized): Alternative[] {
+    return this.#textParts(f).map(({ dfa, least, most }) => {
+      const rest = dfa === null ? this.text.textOf(least, most) : this.#rest(dfa);
       return [{ text: '"' }, rest];
     });
   }
 
   /** A key of a language, the colon, and the gap after it. */
   key(keys: Dfa): Alternative {
-    return [{ text: '"' }, isEverything(keys) ? this.text.anyText : this.#text(keys), { text: ":" }, this.text.gap];
+    return [{ text: '"' }, isEverything(keys) ? this.text.anyText : this.#rest(keys), { text: ":" }, this.text.gap];
+  }
+
+  #textParts(f: Specialized): TextPart[] {
+    return remembered(this.#strings, f, () => simple("pattern", () => textParts(f, this.formulas.patterns)));
   }
 
   #objectShapes(f: Specialized): ObjectShape[] {
@@ -124,12 +131,24 @@ export class SchemaWriter implements Inquiry {
   }
 
   /** The rest of a string of a language, with the closing quote. */
-  #text(dfa: Dfa): Element {
-    return remembered(this.#texts, dfa, () => ({ rule: this.rules.automaton(dfa, [{ text: '"' }], writeInString) }));
+  #rest(dfa: Dfa): Element {
+    return remembered(this.#texts, dfa, () => ({ rule: this.rules.automaton(dfa, [{ text: '"' }], (chars) => writeInString(chars, this.rules)) }));
   }
 
   #number(dfa: Dfa): Element {
-    return remembered(this.#numbers, dfa, () => ({ rule: this.rules.automaton(dfa, [], writePlain) }));
+    return remembered(this.#numbers, dfa, () => ({ rule: this.rules.automaton(dfa, [], (chars) => this.rules.chars(chars)) }));
+  }
+}
+
+const numbers = (f: Specialized): Dfa => simple("multipleOf", () => numberLanguage(f));
+
+/** Says which keyword asks for what is beyond automata. */
+function simple<T>(keyword: string, build: () => T): T {
+  try {
+    return build();
+  } catch (error) {
+    if (!(error instanceof TooComplex)) throw error;
+    throw new UnsupportedSchema(keyword, error.message);
   }
 }
 

@@ -70,13 +70,23 @@ export function batchRoutes(context: HttpContext, { batches, files, wake }: Batc
       {
         query: checked(BatchQuery),
         response: { 200: described(BatchList), ...failures },
-        detail: { operationId: "listBatches", tags: ["Batches"], summary: "List batches" },
+        detail: {
+          operationId: "listBatches",
+          tags: ["Batches"],
+          summary: "List batches",
+          description: "The newest first; those of the API key, where keys are configured.",
+        },
       },
     )
     .get("/v1/batches/:id", ({ params, request }) => toObject(find(request, params.id)), {
       params: described(BatchParams),
       response: { 200: described(BatchSchema), 404: absent, ...failures },
-      detail: { operationId: "retrieveBatch", tags: ["Batches"], summary: "Describe a batch" },
+      detail: {
+        operationId: "retrieveBatch",
+        tags: ["Batches"],
+        summary: "Describe a batch",
+        description: "Its state, how many of its requests are done, and the files with their answers.",
+      },
     })
     .post(
       "/v1/batches/:id/cancel",
@@ -93,7 +103,12 @@ export function batchRoutes(context: HttpContext, { batches, files, wake }: Batc
       {
         params: described(BatchParams),
         response: { 200: described(BatchSchema), 404: absent, ...failures },
-        detail: { operationId: "cancelBatch", tags: ["Batches"], summary: "Stop a batch" },
+        detail: {
+          operationId: "cancelBatch",
+          tags: ["Batches"],
+          summary: "Stop a batch",
+          description: "Its running requests are ended; answers that there are already are kept.",
+        },
       },
     );
 }

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { count } from "../fields.ts";
+import { count, textQuery, wholeQuery } from "../fields.ts";
 
 /** Routes whose requests a batch may have. */
 export const batchEndpoints = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"] as const;
@@ -58,8 +58,8 @@ export const BatchRequest = v.object({
 export type BatchRequest = v.InferOutput<typeof BatchRequest>;
 
 export const BatchQuery = v.object({
-  limit: v.optional(v.pipe(v.string(), v.regex(/^\d{1,3}$/), v.transform(Number), v.minValue(1), v.maxValue(100))),
-  after: v.optional(v.string()),
+  limit: wholeQuery(1, 100, "The most batches to list. Default: 20."),
+  after: textQuery("Only batches that come after the one with this id."),
 });
 
-export const BatchParams = v.object({ id: v.pipe(v.string(), v.description("The batch's id."), v.examples(["batch_0"])) });
+export const BatchParams = v.object({ id: v.pipe(v.string(), v.description("The batch's id.")) });

@@ -18,18 +18,21 @@ const templateRoles: Record<Message["role"], string> = {
 export function toTemplateMessages(messages: readonly Message[], format: ChatFormat): ChatMessage[] {
   const plain = messages.map((message, index) => {
     const shaped: ChatMessage = { ...message, role: templateRoles[message.role], content: toText(message, index) };
-    if (message.tool_calls == null) delete shaped.tool_calls;
-    else shaped.tool_calls = message.tool_calls.map(parseArguments);
+    const { function_call: older } = message;
+    const calls = message.tool_calls ?? (older && [{ type: "function", function: older }]);
+    if (calls == null) delete shaped.tool_calls;
+    else shaped.tool_calls = calls.map(parseArguments);
     return shaped;
   });
   return shapeHistory(plain, format);
 }
 
-function toText({ role, content }: Message, index: number): string {
+function toText({ role, content, refusal }: Message, index: number): string {
   const param = `messages.${index}.content`;
   if (content == null) {
     // An assistant turn may have tool calls in place of content.
-    if (role === "assistant" || role === "function") return "";
+    if (role === "assistant") return refusal ?? "";
+    if (role === "function") return "";
     throw new InvalidRequest(
       `Missing required parameter: '${param}' (role '${role}' needs content).`,
       param,
@@ -38,8 +41,9 @@ function toText({ role, content }: Message, index: number): string {
   }
   if (typeof content === "string") return content;
   return content
-    .map(({ type, text }, part) => {
+    .map(({ type, text, refusal }, part) => {
       if (type === "text" && text !== undefined) return text;
+      if (type === "refusal" && role === "assistant" && refusal !== undefined) return refusal;
       const place = `${param}.${part}`;
       if (type === "text")
         throw new InvalidRequest(`Missing required parameter: '${place}.text'.`, `${place}.text`, "missing_required_parameter");

@@ -1,10 +1,11 @@
 import * as v from "valibot";
 import { count, flag, maxTokens, model, samplingEntries, text, Usage, whole } from "../fields.ts";
 import { acceptedFields, unsupportedChat, unsupportedSampling } from "../openai-fields.ts";
+import { Timings } from "../timings.ts";
 
 const ContentPart = v.pipe(
-  v.looseObject({ type: v.string(), text: v.optional(v.string()) }),
-  v.description("A part of a message. Only `text` parts are supported."),
+  v.looseObject({ type: v.string(), text: v.optional(v.string()), refusal: v.optional(v.string()) }),
+  v.description("A part of a message. Only `text` parts are supported, and `refusal` in an assistant's turn."),
 );
 
 export const Message = v.pipe(
@@ -14,6 +15,10 @@ export const Message = v.pipe(
     name: v.nullish(v.string()),
     tool_calls: v.nullish(v.array(v.looseObject({}))),
     tool_call_id: v.nullish(v.string()),
+    function_call: v.nullish(
+      v.pipe(v.looseObject({ name: v.string(), arguments: v.string() }), v.description("The older form of one of `tool_calls`.")),
+    ),
+    refusal: text("Of an assistant's turn: stands for the content where there is none."),
     reasoning_content: text("Of an assistant's turn; chat templates say which of it the model sees again."),
     reasoning: text("The same under another name."),
   }),
@@ -142,6 +147,7 @@ export const ChatCompletion = v.object({
     }),
   ),
   usage: Usage,
+  timings: Timings,
 });
 export type ChatCompletion = v.InferOutput<typeof ChatCompletion>;
 
@@ -167,6 +173,7 @@ export const ChatCompletionChunk = v.pipe(
       }),
     ),
     usage: v.optional(v.nullable(Usage)),
+    timings: v.optional(v.pipe(Timings, v.description("With the token counts."))),
   }),
   v.description("The data of one server-sent event; `[DONE]` comes after the last."),
 );

@@ -5,6 +5,7 @@ import type { HttpContext } from "../context.ts";
 import type { Job } from "../job.ts";
 import { chooseModel } from "../models/service.ts";
 import { checkPromptLength, checkStreamOptions } from "../sampling.ts";
+import { readTimings } from "../timings.ts";
 import { clampLogprob, showToken } from "../token-text.ts";
 import { renderPrompt, startChatJob } from "./job.ts";
 import type { ChatCompletion, ChatCompletionRequest, ChatLogprobs } from "./model.ts";
@@ -74,6 +75,7 @@ export async function completeChat(job: ChatCompletionJob): Promise<ChatCompleti
       finish_reason: output.finishReason,
     })),
     usage: countChatUsage(job),
+    timings: readTimings(job),
   };
 }
 

@@ -1,6 +1,7 @@
 import type { ChatEvent } from "../../chat/events.ts";
 import { countChatUsage, readChat } from "../chat-events.ts";
 import { done } from "../sse.ts";
+import { readTimings } from "../timings.ts";
 import { type ChatCompletionJob, toChatLogprobs } from "./service.ts";
 
 /** The answer as framed server-sent events. What all chunks share is serialised once. */
@@ -32,7 +33,8 @@ export async function* streamChat(job: ChatCompletionJob): AsyncGenerator<string
     if (finishReason !== null) frames += `${open}{},"logprobs":null,"finish_reason":"${finishReason}"${tail}`;
     if (frames !== "") yield frames;
   }
-  yield includeUsage ? `${head}],"usage":${JSON.stringify(countChatUsage(job))}}\n\n${done}` : done;
+  const counts = () => `"usage":${JSON.stringify(countChatUsage(job))},"timings":${JSON.stringify(readTimings(job))}`;
+  yield includeUsage ? `${head}],${counts()}}\n\n${done}` : done;
 }
 
 /** JSON of what an event adds; null: nothing. */

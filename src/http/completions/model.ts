@@ -1,6 +1,7 @@
 import * as v from "valibot";
-import { unsupportedSampling } from "../openai-fields.ts";
 import { count, FinishReason, flag, model, samplingEntries, text, Usage, whole } from "../fields.ts";
+import { unsupportedSampling } from "../openai-fields.ts";
+import { Timings } from "../timings.ts";
 
 export const maxPrompts = 64;
 
@@ -33,7 +34,11 @@ export const CompletionLogprobs = v.object({
 });
 export type CompletionLogprobs = v.InferOutput<typeof CompletionLogprobs>;
 
-function completion<F extends v.GenericSchema, U extends v.GenericSchema>(finishReason: F, usage: U) {
+function completion<F extends v.GenericSchema, U extends v.GenericSchema, T extends v.GenericSchema>(
+  finishReason: F,
+  usage: U,
+  timings: T,
+) {
   return v.object({
     id: v.string(),
     object: v.literal("text_completion"),
@@ -44,13 +49,14 @@ function completion<F extends v.GenericSchema, U extends v.GenericSchema>(finish
       v.object({ text: v.string(), index: count, logprobs: v.nullable(CompletionLogprobs), finish_reason: finishReason }),
     ),
     usage,
+    timings,
   });
 }
 
-export const Completion = completion(FinishReason, Usage);
+export const Completion = completion(FinishReason, Usage, Timings);
 export type Completion = v.InferOutput<typeof Completion>;
 
 export const CompletionChunk = v.pipe(
-  completion(v.nullable(FinishReason), v.optional(v.nullable(Usage))),
+  completion(v.nullable(FinishReason), v.optional(v.nullable(Usage)), v.optional(Timings)),
   v.description("The data of one server-sent event; `[DONE]` comes after the last."),
 );

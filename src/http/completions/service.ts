@@ -4,6 +4,7 @@ import type { HttpContext } from "../context.ts";
 import { collectJob, countUsage, type Job, startJob } from "../job.ts";
 import { chooseModel } from "../models/service.ts";
 import { checkPromptLength, checkStreamOptions, toGenerationRequests } from "../sampling.ts";
+import { readTimings } from "../timings.ts";
 import { clampLogprob, nameToken, showToken } from "../token-text.ts";
 import type { Completion, CompletionLogprobs, CompletionRequest } from "./model.ts";
 import { readPrompts } from "./prompts.ts";
@@ -84,6 +85,7 @@ export async function completeText(job: CompletionJob): Promise<Completion> {
       finish_reason: finishReason ?? "stop",
     })),
     usage: countUsage(job),
+    timings: readTimings(job),
   };
 }
 

@@ -1,5 +1,6 @@
 import { countUsage, readJob } from "../job.ts";
 import { done } from "../sse.ts";
+import { readTimings } from "../timings.ts";
 import { type CompletionJob, toCompletionLogprobs } from "./service.ts";
 
 /** The answer as framed server-sent events. What all chunks share is serialised once. */
@@ -18,5 +19,6 @@ export async function* streamCompletion(job: CompletionJob): AsyncGenerator<stri
     offsets[index]! += text.length;
     yield frame(index, text, logprobs, finishReason === null ? "null" : `"${finishReason}"`);
   }
-  yield includeUsage ? `${head}],"usage":${JSON.stringify(countUsage(job))}}\n\n${done}` : done;
+  const counts = () => `"usage":${JSON.stringify(countUsage(job))},"timings":${JSON.stringify(readTimings(job))}`;
+  yield includeUsage ? `${head}],${counts()}}\n\n${done}` : done;
 }

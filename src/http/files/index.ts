@@ -28,7 +28,12 @@ export function fileRoutes(context: HttpContext, files: FileStore) {
         parse: [({ request }) => readForm(request), "formdata"],
         body: checked(FileUpload),
         response: { 200: described(FileObject), 413: tooLarge, ...failures },
-        detail: { operationId: "createFile", tags: ["Batches"], summary: "Upload a file" },
+        detail: {
+          operationId: "createFile",
+          tags: ["Batches"],
+          summary: "Upload a file",
+          description: "At most 200 MiB, kept until it is deleted. A batch takes its requests from it.",
+        },
       },
     )
     .get(
@@ -44,13 +49,23 @@ export function fileRoutes(context: HttpContext, files: FileStore) {
       {
         query: checked(FileQuery),
         response: { 200: described(FileList), ...failures },
-        detail: { operationId: "listFiles", tags: ["Batches"], summary: "List files" },
+        detail: {
+          operationId: "listFiles",
+          tags: ["Batches"],
+          summary: "List files",
+          description: "Those of the API key, where keys are configured.",
+        },
       },
     )
     .get("/v1/files/:id", ({ params, request }) => toObject(find(files, ownerOf(context, request), params.id)), {
       params: described(FileParams),
       response: { 200: described(FileObject), 404: absent, ...failures },
-      detail: { operationId: "retrieveFile", tags: ["Batches"], summary: "Describe a file" },
+      detail: {
+        operationId: "retrieveFile",
+        tags: ["Batches"],
+        summary: "Describe a file",
+        description: "By the id that its upload was answered with.",
+      },
     })
     .get(
       "/v1/files/:id/content",
@@ -69,7 +84,12 @@ export function fileRoutes(context: HttpContext, files: FileStore) {
       {
         params: described(FileParams),
         response: { 404: absent, ...failures },
-        detail: { operationId: "downloadFile", tags: ["Batches"], summary: "Read a file" },
+        detail: {
+          operationId: "downloadFile",
+          tags: ["Batches"],
+          summary: "Read a file",
+          description: "The bytes as they were uploaded, or the answers of a batch as JSON lines.",
+        },
       },
     )
     .delete(
@@ -81,7 +101,12 @@ export function fileRoutes(context: HttpContext, files: FileStore) {
       {
         params: described(FileParams),
         response: { 200: described(DeletedFile), 404: absent, ...failures },
-        detail: { operationId: "deleteFile", tags: ["Batches"], summary: "Delete a file" },
+        detail: {
+          operationId: "deleteFile",
+          tags: ["Batches"],
+          summary: "Delete a file",
+          description: "A batch that has begun does not need its input any more.",
+        },
       },
     );
 }

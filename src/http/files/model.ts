@@ -1,5 +1,6 @@
 import * as v from "valibot";
-import { count } from "../fields.ts";
+import { count, textQuery, wholeQuery } from "../fields.ts";
+import { documentedAs } from "../schema.ts";
 
 export const FileObject = v.object({
   id: v.string(),
@@ -24,17 +25,23 @@ export const DeletedFile = v.object({ id: v.string(), object: v.literal("file"),
 
 export const FileUpload = v.object({
   purpose: v.pipe(v.picklist(["batch", "user_data"]), v.description("What the file is for.")),
-  file: v.pipe(v.instance(File), v.description("The file itself: for a batch JSON lines, one request each.")),
+  file: v.pipe(
+    v.instance(File),
+    documentedAs({
+      type: "string",
+      format: "binary",
+      description: "The file itself: for a batch JSON lines, one request each.",
+    }),
+  ),
 });
-
-const wholeText = (max: number) =>
-  v.optional(v.pipe(v.string(), v.regex(/^\d{1,6}$/), v.transform(Number), v.minValue(1), v.maxValue(max)));
 
 export const FileQuery = v.object({
-  purpose: v.optional(v.string()),
-  limit: wholeText(10_000),
-  order: v.optional(v.picklist(["asc", "desc"])),
-  after: v.optional(v.string()),
+  purpose: textQuery("Only files of this purpose."),
+  limit: wholeQuery(1, 10_000, "The most files to list. Default: 100."),
+  order: v.optional(
+    v.pipe(v.picklist(["asc", "desc"]), v.description("By the time of their upload. Default: `desc`, the newest first.")),
+  ),
+  after: textQuery("Only files that come after the one with this id."),
 });
 
-export const FileParams = v.object({ id: v.pipe(v.string(), v.description("The file's id."), v.examples(["file-0"])) });
+export const FileParams = v.object({ id: v.pipe(v.string(), v.description("The file's id.")) });

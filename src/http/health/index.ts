@@ -13,7 +13,12 @@ export function healthRoutes({ server }: HttpContext) {
     },
     {
       response: { 200: described(Health), 503: described(Health) },
-      detail: { operationId: "getHealth", tags: ["Health"], summary: "State of the server and its batch" },
+      detail: {
+        operationId: "getHealth",
+        tags: ["Health"],
+        summary: "State of the server and its batch",
+        description: "What runs and waits, throughput and memory; status 503 unless it is `ok`.",
+      },
     },
   );
 }

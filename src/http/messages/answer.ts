@@ -3,7 +3,7 @@ import { type ChatPiece, readChat } from "../chat-events.ts";
 import { cancelJob } from "../job.ts";
 import type { AnswerMessage, ContentBlock, Stop } from "./model.ts";
 import { countMessageUsage, type MessageJob } from "./service.ts";
-import { Signature } from "./thinking.ts";
+import { signThinking, type ThinkingView } from "./thinking.ts";
 
 const callIdLength = 24;
 
@@ -14,7 +14,7 @@ export function createToolUseId(): string {
 
 /** The whole answer at once. */
 export async function completeMessage(job: MessageJob): Promise<AnswerMessage> {
-  const answer = new Answer(job.thinking === "hidden");
+  const answer = new Answer(job.thinking);
   let stop: Stop | null = null;
   try {
     for await (const [, piece] of readChat(job)) {
@@ -31,7 +31,7 @@ export async function completeMessage(job: MessageJob): Promise<AnswerMessage> {
     type: "message",
     role: "assistant",
     model: job.model,
-    content: answer.end(job.thinking === "omitted"),
+    content: answer.end(),
     ...stop,
     usage: countMessageUsage(job),
   };
@@ -58,21 +58,22 @@ export function toStop(
 
 /** Blocks in the order in which the model wrote them. Calls that were no JSON objects are text. */
 class Answer {
-  readonly #hidesThinking: boolean;
+  readonly #view: ThinkingView;
   readonly #blocks: ContentBlock[] = [];
   #arguments = "";
 
-  constructor(hidesThinking: boolean) {
-    this.#hidesThinking = hidesThinking;
+  constructor(view: ThinkingView) {
+    this.#view = view;
   }
 
   add(event: ChatEvent): void {
     const last = this.#blocks.at(-1);
     switch (event.type) {
       case "content":
-        return this.#addText(event.text);
+        this.#addText(event.text);
+        return;
       case "reasoning":
-        if (this.#hidesThinking) return;
+        if (this.#view === "hidden") return;
         if (last?.type === "thinking") last.thinking += event.text;
         else this.#blocks.push({ type: "thinking", thinking: event.text, signature: "" });
         return;
@@ -91,12 +92,11 @@ class Answer {
     }
   }
 
-  end(omitsThinking: boolean): ContentBlock[] {
+  end(): ContentBlock[] {
     return this.#blocks.map((block) => {
       if (block.type !== "thinking") return block;
-      const signature = new Signature();
-      signature.add(block.thinking);
-      return { ...block, thinking: omitsThinking ? "" : block.thinking, signature: signature.toString() };
+      const signature = signThinking(block.thinking, this.#view);
+      return { ...block, thinking: this.#view === "omitted" ? "" : block.thinking, signature };
     });
   }
 

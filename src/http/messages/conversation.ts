@@ -1,6 +1,7 @@
 import { InvalidRequest } from "../../errors.ts";
 import type { Message } from "../chat/model.ts";
 import type { InputBlock, InputMessage, MessagesRequest, ResultContent, SystemContent } from "./request-model.ts";
+import { readThinking } from "./thinking.ts";
 
 type BlockOf<Type extends InputBlock["type"]> = Extract<InputBlock, { type: Type }>;
 type ShownBlock = Exclude<Extract<ResultContent, readonly unknown[]>[number], null>;
@@ -13,7 +14,7 @@ export interface Conversation {
 }
 
 interface Turn {
-  role: InputMessage["role"];
+  role: "user" | "assistant";
   blocks: InputBlock[];
 }
 
@@ -22,9 +23,8 @@ const billingHeader = /^\s*x-anthropic-billing-header:[^\n]*\n*/;
 
 /** Throws `InvalidRequest` where the last turn cannot be continued. */
 export function toConversation({ system, messages }: Pick<MessagesRequest, "system" | "messages">): Conversation {
-  const turns = mergeTurns(messages);
-  const opening = turns[0]?.role === "system" ? turns.shift() : undefined;
-  const told = [...toBlocks(system ?? []), ...(opening?.blocks ?? [])];
+  const { turns, opening } = mergeTurns(messages);
+  const told = [...toBlocks(system ?? []), ...opening];
   const instructions = told.flatMap((block) => (block.type === "text" ? readInstruction(block.text) : []));
   const last = turns.at(-1)?.role === "assistant" ? turns.pop() : undefined;
   return {
@@ -36,16 +36,22 @@ export function toConversation({ system, messages }: Pick<MessagesRequest, "syst
   };
 }
 
-/** Neighbours of one role are one turn: many templates take only turns that alternate. */
-function mergeTurns(messages: readonly InputMessage[]): Turn[] {
+/**
+ * Neighbours of one role are one turn: many templates take only turns that alternate. Many have no place for what the system says
+ * later, too: before the first answer it belongs to the system prompt, after that to the user's turns.
+ */
+function mergeTurns(messages: readonly InputMessage[]): { turns: Turn[]; opening: InputBlock[] } {
   const turns: Turn[] = [];
-  for (const { role, content } of messages) {
-    const blocks = toBlocks(content);
+  const opening: InputBlock[] = [];
+  for (const { role: own, content } of messages) {
+    const isOpening = own === "system" && turns.every((turn) => turn.role === "user");
+    const role = own === "assistant" ? own : "user";
     const last = turns.at(-1);
-    if (last?.role === role) last.blocks.push(...blocks);
-    else turns.push({ role, blocks });
+    if (isOpening) opening.push(...toBlocks(content));
+    else if (last?.role === role) last.blocks.push(...toBlocks(content));
+    else turns.push({ role, blocks: toBlocks(content) });
   }
-  return turns;
+  return { turns, opening };
 }
 
 function toBlocks(content: InputMessage["content"] | SystemContent): InputBlock[] {
@@ -71,7 +77,7 @@ function toToolMessage({ tool_use_id, content, is_error }: BlockOf<"tool_result"
 }
 
 function toAssistantMessage(blocks: readonly InputBlock[]): Message {
-  const thoughts = blocks.flatMap((block) => (block.type === "thinking" && block.thinking !== "" ? [block.thinking] : []));
+  const thoughts = blocks.flatMap((block) => (block.type === "thinking" ? [readThinking(block)] : [])).filter(Boolean);
   const calls = blocks.flatMap((block) => (block.type === "tool_use" ? [toToolCall(block)] : []));
   return {
     role: "assistant",

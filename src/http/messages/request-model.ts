@@ -47,7 +47,7 @@ const ToolUseBlock = v.object({
 const ThinkingBlock = v.object({
   type: v.literal("thinking"),
   thinking: v.string(),
-  signature: text("Not looked at."),
+  signature: text("As it was answered."),
 });
 
 const RedactedThinkingBlock = v.object({
@@ -67,7 +67,9 @@ export const InputMessage = v.pipe(
     v.object({ role: v.literal("assistant"), content: assistantContent }),
     v.object({ role: v.literal("system"), content: systemContent }),
   ]),
-  v.description("One turn. Neighbours of one role are one turn; a last turn of the assistant's is continued."),
+  v.description(
+    "One turn. Neighbours of one role are one turn; a last one of the assistant's is continued. What the system says before the first answer joins `system`, what it says later the user's turns.",
+  ),
 );
 export type InputMessage = v.InferOutput<typeof InputMessage>;
 export type InputBlock = Exclude<InputMessage["content"], string>[number];

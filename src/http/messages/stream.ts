@@ -4,7 +4,7 @@ import { createToolUseId, toStop } from "./answer.ts";
 import { JsonPrefix } from "./json-prefix.ts";
 import type { ContentBlock, MessageStreamEvent } from "./model.ts";
 import { countMessageUsage, type MessageJob } from "./service.ts";
-import { Signature, type ThinkingView } from "./thinking.ts";
+import { signThinking, type ThinkingView } from "./thinking.ts";
 
 export function frameEvent(event: MessageStreamEvent): string {
   return `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`;
@@ -34,7 +34,8 @@ class BlockWriter {
   readonly #view: ThinkingView;
   #index = -1;
   #open: ContentBlock["type"] | null = null;
-  #signature = new Signature();
+  /** Of the open block. */
+  #thinking = "";
   #arguments = new JsonPrefix();
 
   constructor(view: ThinkingView) {
@@ -63,7 +64,9 @@ class BlockWriter {
   end(): string {
     if (this.#open === null) return "";
     const signature =
-      this.#open === "thinking" ? { type: "signature_delta" as const, signature: this.#signature.toString() } : null;
+      this.#open === "thinking"
+        ? { type: "signature_delta" as const, signature: signThinking(this.#thinking, this.#view) }
+        : null;
     this.#open = null;
     return (signature ? this.#delta(signature) : "") + frameEvent({ type: "content_block_stop", index: this.#index });
   }
@@ -72,10 +75,10 @@ class BlockWriter {
     if (this.#view === "hidden") return "";
     let frames = "";
     if (this.#open !== "thinking") {
-      this.#signature = new Signature();
+      this.#thinking = "";
       frames = this.#start({ type: "thinking", thinking: "", signature: "" });
     }
-    this.#signature.add(text);
+    this.#thinking += text;
     return this.#view === "omitted" ? frames : frames + this.#delta({ type: "thinking_delta", thinking: text });
   }
 

@@ -1,4 +1,4 @@
-import { createHash, type Hash } from "node:crypto";
+import { createHash } from "node:crypto";
 import type { MessagesRequest } from "./request-model.ts";
 
 /** What becomes of thinking in an answer: a block with its text, a block without, or nothing. */
@@ -32,16 +32,19 @@ export function readThinkingBudget({ thinking }: ThinkingFields): number | null 
   return thinking?.type === "enabled" ? thinking.budget_tokens : null;
 }
 
-/** Makes the signature of a block, which clients send back with it. Nothing has to be proven to this server: it is a digest. */
-export class Signature {
-  readonly #hash: Hash = createHash("sha256");
+const carrier = "thinking:";
 
-  add(text: string): void {
-    this.#hash.update(text);
-  }
+/**
+ * The signature of a block, which clients send back with it. Nothing has to be proven to this server: it is a digest, or, of a block
+ * without its text, that text, so that the model has its thoughts again in the next turn.
+ */
+export function signThinking(text: string, view: ThinkingView): string {
+  if (view === "omitted") return carrier + Buffer.from(text).toString("base64");
+  return createHash("sha256").update(text).digest("base64");
+}
 
-  /** Call it once. */
-  toString(): string {
-    return this.#hash.digest("base64");
-  }
+/** The text of a block that has come back. */
+export function readThinking({ thinking, signature }: { thinking: string; signature?: string | null | undefined }): string {
+  if (thinking !== "" || !signature?.startsWith(carrier)) return thinking;
+  return Buffer.from(signature.slice(carrier.length), "base64").toString();
 }

@@ -20,12 +20,22 @@ export function modelRoutes(context: HttpContext) {
     new Elysia()
       .get("/v1/models", ({ request }) => list(request), {
         response: { 200: described(ModelList), ...commonFailures },
-        detail: { operationId: "listModels", tags: ["Models"], summary: "List the served model and its adapters" },
+        detail: {
+          operationId: "listModels",
+          tags: ["Models"],
+          summary: "List the served model and its adapters",
+          description: "The model first, with what it can do.",
+        },
       })
       .get("/v1/models/:id", ({ request }) => find(request), {
         params: described(ModelParams),
         response: { 200: described(Model), 404: described(ErrorBody), ...commonFailures },
-        detail: { operationId: "retrieveModel", tags: ["Models"], summary: "Describe a model" },
+        detail: {
+          operationId: "retrieveModel",
+          tags: ["Models"],
+          summary: "Describe a model",
+          description: "The model itself also with its size, its quantization and the memory that a sequence takes.",
+        },
       })
       // The same for ids whose slashes are not encoded.
       .get("/v1/models/*", ({ request }) => find(request), { detail: { hide: true } })

@@ -17,7 +17,7 @@ const ModelDetails = v.object({
 });
 export type ModelDetails = v.InferOutput<typeof ModelDetails>;
 
-const forAnthropic = v.description("Only with the header `anthropic-version`.");
+const forAnthropic = "Only with the header `anthropic-version`.";
 
 export const Model = v.object({
   id: v.string(),
@@ -29,22 +29,21 @@ export const Model = v.object({
   details: v.optional(v.pipe(ModelDetails, v.description("Only when a single model is asked for."))),
   parent: v.optional(v.pipe(v.string(), v.description("Of an adapter: the model that it belongs to."))),
   // What Anthropic's clients look for.
-  type: v.optional(v.pipe(v.literal("model"), forAnthropic)),
-  display_name: v.optional(v.pipe(v.string(), forAnthropic)),
-  created_at: v.optional(v.pipe(v.string(), forAnthropic)),
-  max_input_tokens: v.optional(v.pipe(count, forAnthropic)),
-  max_tokens: v.optional(v.pipe(count, forAnthropic)),
+  type: v.optional(v.pipe(v.literal("model"), v.description(forAnthropic))),
+  display_name: v.optional(v.pipe(v.string(), v.description(forAnthropic))),
+  created_at: v.optional(v.pipe(v.string(), v.description(forAnthropic))),
+  max_input_tokens: v.optional(v.pipe(count, v.description(forAnthropic))),
+  max_tokens: v.optional(v.pipe(count, v.description(forAnthropic))),
 });
 export type Model = v.InferOutput<typeof Model>;
 
 export const ModelList = v.object({
   object: v.literal("list"),
   data: v.array(Model),
-  has_more: v.optional(v.pipe(v.boolean(), forAnthropic)),
-  first_id: v.optional(v.nullable(v.pipe(v.string(), forAnthropic))),
-  last_id: v.optional(v.nullable(v.pipe(v.string(), forAnthropic))),
+  has_more: v.optional(v.pipe(v.boolean(), v.description(forAnthropic))),
+  first_id: v.optional(v.nullable(v.pipe(v.string(), v.description(forAnthropic)))),
+  last_id: v.optional(v.nullable(v.pipe(v.string(), v.description(forAnthropic)))),
 });
-export type ModelList = v.InferOutput<typeof ModelList>;
 export type ModelList = v.InferOutput<typeof ModelList>;
 
 export const ModelParams = v.object({

@@ -72,7 +72,10 @@ export const Reasoning = v.object({
   summary: v.pipe(v.array(SummaryText), v.description("Where `reasoning.summary` asks for one: the reasoning, word for word.")),
   content: v.optional(v.pipe(v.array(ReasoningText), v.description("What the model thought, where no summary was asked for."))),
   encrypted_content: v.optional(
-    v.pipe(v.string(), v.description("The same for clients that give it back unread. With `reasoning.encrypted_content` in `include`.")),
+    v.pipe(
+      v.string(),
+      v.description("The same for clients that give it back unread. With `reasoning.encrypted_content` in `include`."),
+    ),
   ),
 });
 export type Reasoning = v.InferOutput<typeof Reasoning>;

@@ -58,7 +58,9 @@ const { n: _, stream_options: __, ...sampling } = samplingEntries;
 const promptEntries = {
   model,
   input: v.nullish(Input),
-  previous_response_id: text("A stored response that this one goes on from: its input and output come first, its instructions do not."),
+  previous_response_id: text(
+    "A stored response that this one goes on from: its input and output come first, its instructions do not.",
+  ),
   instructions: text("What the model is told before everything else."),
   tools: v.nullish(
     v.pipe(
@@ -70,13 +72,17 @@ const promptEntries = {
   tool_choice: v.nullish(
     v.pipe(
       ToolChoice,
-      v.description("`auto`, `none` to hide the tools, `required` for at least one call, the tool to call, or those that may be called."),
+      v.description(
+        "`auto`, `none` to hide the tools, `required` for at least one call, the tool to call, or those that may be called.",
+      ),
     ),
   ),
   parallel_tool_calls: flag("False: at most one call. Default: true."),
   reasoning: v.nullish(
     v.object({
-      effort: v.nullish(v.pipe(v.picklist(reasoningEfforts), v.description("Passed to the chat template. `none` switches reasoning off."))),
+      effort: v.nullish(
+        v.pipe(v.picklist(reasoningEfforts), v.description("Passed to the chat template. `none` switches reasoning off.")),
+      ),
       summary: v.nullish(
         v.pipe(
           v.picklist(["auto", "concise", "detailed"]),
@@ -115,7 +121,11 @@ export const ResponseRequest = v.pipe(
   v.object({
     ...promptEntries,
     ...sampling,
-    max_output_tokens: whole(1, Number.MAX_SAFE_INTEGER, "The most tokens to generate, reasoning included. Default: the rest of the context."),
+    max_output_tokens: whole(
+      1,
+      Number.MAX_SAFE_INTEGER,
+      "The most tokens to generate, reasoning included. Default: the rest of the context.",
+    ),
     max_tool_calls: whole(1, Number.MAX_SAFE_INTEGER, "Accepted and not used: it counts calls of tools that the server runs."),
     top_logprobs: whole(0, 20, "How many of the most likely tokens to list at each position."),
     include: v.nullish(

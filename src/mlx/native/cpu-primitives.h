@@ -72,6 +72,9 @@ mx::array cpu_expert_quantized_linear(
 // uint32 [n]: one index drawn from each row of scores [n, m]; params [n, 5]: temperature, top_p, top_k (0: all), min_p and a uniform
 // number. Filters look at the untempered probabilities, as mlx-lm's do.
 mx::array cpu_sample(const mx::array& scores, const mx::array& params, mx::Stream s);
+// scores [n, m] with -infinity for what the filters remove; filters [n, 6]: top_n_sigma (0: off), typical_p (1: off), top_p, min_p, the
+// threshold of XTC (1: off) and top_k, applied in this order; exempt int32 [n, w]: ids that XTC leaves alone, negative ones are none.
+mx::array cpu_shape(const mx::array& scores, const mx::array& filters, const mx::array& exempt, mx::Stream s);
 // scores [n, m] where bit i % 32 of word i / 32 of the row in `allowed` (int32) is set, elsewhere -infinity.
 mx::array cpu_mask(const mx::array& scores, const mx::array& allowed, mx::Stream s);
 // Writes k [T, Hkv, D] and v [T, Hkv, Dv] (without them nothing is written) to the caches and attends. `caches`: the k tensor

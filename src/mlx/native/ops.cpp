@@ -866,6 +866,15 @@ SHIM_EXPORT Handle op_cpu_sample(Handle scores_, Handle params_) {
   });
 }
 
+SHIM_EXPORT Handle op_cpu_shape(Handle scores_, Handle filters_, Handle exempt_) {
+  return guard([&]() -> Handle {
+    const mx::array& scores = array_at(scores_);
+    const mx::array& filters = array_at(filters_);
+    const mx::array& exempt = array_at(exempt_);
+    return hold(cpu_shape(scores, filters, exempt, S));
+  });
+}
+
 SHIM_EXPORT Handle op_cpu_mask(Handle scores_, Handle allowed_) {
   return guard([&]() -> Handle {
     const mx::array& scores = array_at(scores_);

@@ -1,0 +1,34 @@
+import { describeError, isExpected, toErrorReply } from "../errors.ts";
+import { cancelJob } from "../job.ts";
+import { done } from "../sse.ts";
+import type { ResponseEventBody } from "./events.ts";
+import { describeResponse, type ResponseJob, readResponse } from "./service.ts";
+
+/** The answer as framed server-sent events. A failure is told of by events as well, so it does not leave the generator. */
+export async function* streamResponse(job: ResponseJob): AsyncGenerator<string> {
+  let sequence = 0;
+  const frame = (event: ResponseEventBody) =>
+    `event: ${event.type}\ndata: ${JSON.stringify({ ...event, sequence_number: sequence++ })}\n\n`;
+  const begun = describeResponse(job, "in_progress", []);
+  yield frame({ type: "response.created", response: begun }) + frame({ type: "response.in_progress", response: begun });
+  try {
+    for await (const events of readResponse(job)) if (events.length > 0) yield events.map(frame).join("");
+  } catch (error) {
+    cancelJob(job);
+    yield tellFailure(job, error).map(frame).join("");
+  }
+  yield done;
+}
+
+function tellFailure(job: ResponseJob, error: unknown): ResponseEventBody[] {
+  const { log } = job.context.options;
+  log({ level: isExpected(error) ? "warn" : "error", message: "stream failed", id: job.id, error: describeError(error) });
+  const { type, code, message, param } = toErrorReply(error).body.error;
+  const kind = type === "rate_limit_error" ? "rate_limit_exceeded" : "server_error";
+  const response = describeResponse(job, "failed", job.answer.items, { code: kind, message });
+  job.keep(response);
+  return [
+    { type: "error", code, message, param, error: { type, code, message, param } },
+    { type: "response.failed", response },
+  ];
+}
