@@ -1,45 +1,34 @@
 /** The loop: plan, submit, and while that runs read what the step before has sampled. */
 import { EngineFailure, InvalidRequest, type ServeError, Unavailable } from "../errors.ts";
 import { KvPool } from "../kv/pool.ts";
-import { contentSizes, longestSpan, rowBytes } from "../kv/row-size.ts";
+import { longestSpan, rowBytes } from "../kv/row-size.ts";
 import { RowTable, sizeClasses } from "../kv/rows.ts";
 import { clearCache } from "../mlx/memory.ts";
 import type { LoadedModel } from "../models/load.ts";
-import type { DiskStore } from "../prefix/disk-store.ts";
-import { BLOCK_TOKENS, rootKey } from "../prefix/keys.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { checkRequest } from "./check-request.ts";
 import { Constraint } from "./constraint.ts";
+import { DryPenalty } from "./dry.ts";
+import { openGeneration } from "./generation.ts";
 import { LateDraws } from "./late-draws.ts";
 import { Output } from "./output.ts";
-import { PrefixCache } from "./prefix-cache.ts";
-import { contentShapes, PrefixDisk } from "./prefix-disk.ts";
+import { Prefixes, type PrefixOptions } from "./prefixes.ts";
 import { randomSeed } from "./random.ts";
-import type { FinishReason, GeneratedToken, Generation, GenerationChunk, GenerationRequest } from "./request.ts";
+import type { FinishReason, GeneratedToken, Generation, GenerationRequest } from "./request.ts";
 import { Scheduler } from "./scheduler.ts";
 import { Sequence } from "./sequence.ts";
 import { Step } from "./step.ts";
 import { StepBudget } from "./step-budget.ts";
 import { Throughput } from "./throughput.ts";
 
-export interface EngineOptions {
+export interface EngineOptions extends PrefixOptions {
   maxBatchSize: number;
   maxTokensPerStep: number;
   maxQueue: number;
   contextLength: number;
-  /** Limit for all cache tensors together. */
-  kvBudgetBytes: number;
   eosTokenIds: readonly number[];
   /** Capacity of the smallest cache row; tests make it small. */
   smallestSizeClass?: number;
-  /** Bytes of computed prefixes that are kept for others, as far as live rows leave them; 0: none. */
-  prefixCacheBytes?: number;
-  /** Where they are kept longer than in memory. */
-  prefixStore?: DiskStore | null;
-  /** What tells this model's prefixes from another's. */
-  modelIdentity?: string;
-  /** Told of what went wrong without harm to any request. */
-  onWarning?: (message: string, error: unknown) => void;
   /** Called once when a step fails; everything that ran has been ended. */
   onFailure: (error: EngineFailure) => void;
 }
@@ -53,8 +42,7 @@ export class Engine {
   readonly #options: EngineOptions;
   readonly #rows: RowTable;
   readonly #pool: KvPool;
-  readonly #prefix: PrefixCache<Sequence> | null = null;
-  readonly #disk: PrefixDisk | null = null;
+  readonly #prefixes: Prefixes | null;
   readonly #scheduler: Scheduler<Sequence>;
   readonly #throughput = new Throughput();
   readonly #budget: StepBudget;
@@ -63,6 +51,8 @@ export class Engine {
   /** Submitted and not read: at most two, the older one running. */
   #inFlight: Step[] = [];
   readonly #draws: LateDraws;
+  /** Tokens of a line's end. */
+  readonly #newlines: readonly number[];
   #wake: (() => void) | null = null;
   #nextId = 1;
   #closing = false;
@@ -83,22 +73,12 @@ export class Engine {
       rowBytes: (capacity) => rowBytes(caches, loaded.dtype, capacity),
       budgetBytes: options.kvBudgetBytes,
     });
-    const { prefixCacheBytes = 0, kvBudgetBytes } = options;
-    if (prefixCacheBytes > 0) {
-      const { prefixStore = null } = options;
-      const disk = prefixStore && new PrefixDisk(prefixStore, contentShapes(caches, loaded.dtype));
-      this.#disk = disk;
-      this.#prefix = new PrefixCache(this.#rows, this.#pool, {
-        blockTokens: BLOCK_TOKENS,
-        sizes: contentSizes(caches, loaded.dtype, BLOCK_TOKENS),
-        limitBytes: prefixCacheBytes,
-        budgetBytes: kvBudgetBytes,
-        ...(disk && { onKept: (contents) => disk.save(contents) }),
-      });
-    }
-    this.#scheduler = new Scheduler({ ...options, maxSpan: longestSpan(caches) }, this.#rows, this.#prefix);
+    this.#prefixes = Prefixes.open(this.#rows, this.#pool, { caches, dtype: loaded.dtype }, options);
+    const limits = { ...options, maxSpan: longestSpan(caches) };
+    this.#scheduler = new Scheduler(limits, this.#rows, this.#prefixes?.cache ?? null);
     this.#budget = new StepBudget(Math.max(options.maxTokensPerStep, options.maxBatchSize));
     this.#draws = new LateDraws(loaded.model.vocabSize, (sequence) => this.#judge(sequence));
+    this.#newlines = tokenizer.encode("\n", { addSpecialTokens: false });
     this.#loop = this.#run();
   }
 
@@ -124,15 +104,12 @@ export class Engine {
 
   /** Bytes of the prefix cache. */
   get prefixBytes(): number {
-    return this.#prefix?.index.bytes ?? 0;
+    return this.#prefixes?.bytes ?? 0;
   }
 
   /** Forgets all computed prefixes. Returns the bytes given back. */
   async clearPrefixCache(): Promise<number> {
-    const bytes = this.prefixBytes;
-    this.#prefix?.clear();
-    await this.#disk?.clear();
-    return bytes;
+    return (await this.#prefixes?.clear()) ?? 0;
   }
 
   get kvBytes(): number {
@@ -150,6 +127,7 @@ export class Engine {
     });
     const id = this.#nextId++;
     const { contextLength, eosTokenIds } = this.#options;
+    const { dry } = request.sampling;
     const sequence = new Sequence({
       id,
       request,
@@ -157,9 +135,7 @@ export class Engine {
       eosTokenIds,
       seed: randomSeed(),
       adapter: this.#adapterOf(request),
-      prefixRoot: this.#prefix
-        ? rootKey([this.#options.modelIdentity ?? "", request.adapter ?? "", request.cacheSalt ?? ""])
-        : "",
+      prefixRoot: this.#prefixes?.rootOf(request),
     });
     const output = new Output(this.#tokenizer, request.stop, request.keepSpecialTokens);
     const cancel = () => this.#cancel(sequence);
@@ -168,54 +144,24 @@ export class Engine {
       output.fail(new Unavailable("The request was cancelled."));
     } else if (sequence.maxLength === sequence.length) output.finish("length", false);
     else {
-      this.#scheduler.enqueue(sequence);
-      this.#lookUp(sequence);
       if (request.grammar) sequence.constraint = new Constraint(request.grammar.matcher());
+      this.#enqueue(sequence);
       this.#live.set(sequence, output);
       signal?.addEventListener("abort", cancel, { once: true });
       this.#wake?.();
     }
     this.#totalRequests++;
-    return {
-      id,
-      promptTokenCount: sequence.prompt.length,
-      get completionTokenCount() {
-        return sequence.output.length;
-      },
-      get cachedTokenCount() {
-        return sequence.cachedTokens;
-      },
-      times: sequence.times,
-      cancel,
-      async *[Symbol.asyncIterator](): AsyncGenerator<GenerationChunk> {
-        try {
-          for (;;) {
-            const chunk = await output.next();
-            if (chunk === null) return;
-            yield chunk;
-            if (chunk.finishReason !== null) return;
-          }
-        } finally {
-          signal?.removeEventListener("abort", cancel);
-          cancel();
-        }
-      },
-    };
+    return openGeneration(sequence, output, cancel, () => signal?.removeEventListener("abort", cancel));
   }
 
-  /** Finds what is known of the sequence's beginning; what is on disk is read before it is let in. */
-  #lookUp(sequence: Sequence): void {
-    const keys = this.#prefix?.enter(sequence) ?? [];
-    const most = Math.min(keys.length, Math.floor((sequence.length - 1) / BLOCK_TOKENS));
-    if (!this.#disk || !this.#prefix || most === 0) return;
-    sequence.ready = false;
-    this.#disk
-      .load(this.#prefix, keys, most)
-      .catch((error) => this.#options.onWarning?.("a block of the prefix cache could not be read", error))
-      .finally(() => {
-        sequence.ready = true;
-        this.#wake?.();
-      });
+  #enqueue(sequence: Sequence): void {
+    try {
+      this.#scheduler.enqueue(sequence);
+    } catch (error) {
+      sequence.constraint?.dispose();
+      throw error;
+    }
+    this.#prefixes?.lookUp(sequence, () => this.#wake?.());
   }
 
   /** Takes nothing more, lets what runs finish for `graceMs`, cancels the rest and frees the caches. */
@@ -225,7 +171,7 @@ export class Engine {
     const timer = setTimeout(() => this.#failAll(new Unavailable("The server is shutting down.")), graceMs);
     await this.#loop;
     clearTimeout(timer);
-    await this.#disk?.close();
+    await this.#prefixes?.close();
   }
 
   /** Number in the batch; 0 for none. */
@@ -243,7 +189,7 @@ export class Engine {
           this.#pool.free();
           this.#rows.takeActions();
           if (this.#closing) {
-            this.#prefix?.clear();
+            this.#prefixes?.cache.clear();
             return clearCache();
           }
           // What MLX keeps for reuse is given back unless work comes soon.
@@ -274,9 +220,9 @@ export class Engine {
 
   /** Submits one step, then reads the one before it. */
   async #step(): Promise<void> {
-    this.#prefix?.publish(this.#live.keys());
+    this.#prefixes?.cache.publish(this.#live.keys());
     const plan = this.#scheduler.plan((load) => this.#budget.prefillLimit(load));
-    this.#prefix?.restore();
+    this.#prefixes?.cache.restore();
     for (const sequence of plan.exhausted) this.#finish(sequence, "length", false);
     const planned = plan.items.length > 0;
     if (planned) {
@@ -366,7 +312,7 @@ export class Engine {
     this.#draws.drop(sequence);
     this.#wake?.();
     this.#live.delete(sequence);
-    if (this.#failure === null) this.#prefix?.leave(sequence);
+    if (this.#failure === null) this.#prefixes?.cache.leave(sequence);
     this.#scheduler.remove(sequence);
   }
 
@@ -385,7 +331,7 @@ export class Engine {
     await Promise.allSettled(this.#inFlight.map(({ done }) => done));
     for (const step of this.#inFlight) step.free();
     this.#inFlight = [];
-    this.#prefix?.clear();
+    this.#prefixes?.cache.clear();
     this.#pool.free();
   }
 }

@@ -26,9 +26,12 @@ export class LateDraws {
     return this.#held.length > 0;
   }
 
-  /** Whether a step with these sequences cannot be drawn from when it is submitted. */
+  /**
+   * Whether a step with these sequences cannot be drawn from when it is submitted: a grammar, and a penalty for repetitions, depend
+   * on the token before.
+   */
   defers(items: readonly { sequence: Sequence; sample: boolean }[]): boolean {
-    return this.holds || items.some(({ sequence, sample }) => sample && sequence.constraint !== null);
+    return this.holds || items.some(({ sequence, sample }) => sample && (sequence.constraint !== null || sequence.dry !== null));
   }
 
   /** Draws for `step`, the last one submitted, and for sequences held up before; if need be in a step of its own, which is returned. */

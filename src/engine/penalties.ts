@@ -14,45 +14,63 @@ export interface PenaltyRow {
   pending: number | null;
   /** Tokens that must not be drawn now, such as end tokens before `minTokens`. */
   banned: readonly number[];
+  /** What is subtracted for repetitions of several tokens; only for a row without a pending token. */
+  dry?: ReadonlyMap<number, number> | null;
 }
 
-export function hasPenalty({ sampling: s, banned }: PenaltyRow): boolean {
+export function hasPenalty({ sampling: s, banned, dry }: PenaltyRow): boolean {
   const penalties = s.repetitionPenalty !== 1 || s.presencePenalty !== 0 || s.frequencyPenalty !== 0;
-  return penalties || s.logitBias.size > 0 || banned.length > 0;
+  return penalties || s.logitBias.size > 0 || banned.length > 0 || (dry?.size ?? 0) > 0;
 }
 
-/** How one token's logit x changes: x + bias, then times or divided by `repetition`, then minus `subtract`. */
+/** How one token's logit x changes: x + bias, then times or divided by `repetition`, then minus what the others say. */
 interface Edit {
   bias: number;
   repeated: boolean;
+  present: boolean;
   count: number;
+  dry: number;
 }
 
 /** By token id; ids outside of the vocabulary, which requests may name, have nothing to edit. */
-function editsOf({ sampling, prompt, output, pending, banned }: PenaltyRow, vocab: number): Map<number, Edit> {
+function editsOf(row: PenaltyRow, vocab: number): Map<number, Edit> {
+  const { sampling, banned, dry } = row;
   const edits = new Map<number, Edit>();
   const at = (id: number): Edit => {
     let edit = edits.get(id);
     if (!edit) {
-      edit = { bias: 0, repeated: false, count: 0 };
+      edit = { bias: 0, repeated: false, present: false, count: 0, dry: 0 };
       edits.set(id, edit);
     }
     return edit;
   };
   for (const [id, bias] of sampling.logitBias) at(id).bias = bias;
   if (sampling.repetitionPenalty !== 1) {
-    const window = (sampling.repetitionContextSize ?? Number.POSITIVE_INFINITY) - (pending === null ? 0 : 1);
-    const length = prompt.length + output.length;
-    for (let i = Math.max(0, length - window); i < length; i++) {
-      at(i < prompt.length ? prompt[i]! : output[i - prompt.length]!).repeated = true;
-    }
+    forLast(row, sampling.repetitionContextSize ?? Number.POSITIVE_INFINITY, (id) => {
+      at(id).repeated = true;
+    });
   }
-  if (sampling.presencePenalty !== 0 || sampling.frequencyPenalty !== 0) {
-    for (let i = 0; i < output.length; i++) at(output[i]!).count++;
+  if (sampling.presencePenalty !== 0) {
+    forLast(row, sampling.presenceContextSize ?? "output", (id) => {
+      at(id).present = true;
+    });
   }
+  if (sampling.frequencyPenalty !== 0) {
+    forLast(row, sampling.frequencyContextSize ?? "output", (id) => {
+      at(id).count++;
+    });
+  }
+  for (const [id, penalty] of dry ?? []) at(id).dry = penalty;
   for (const id of banned) at(id).bias = Number.NEGATIVE_INFINITY;
   for (const id of edits.keys()) if (id < 0 || id >= vocab) edits.delete(id);
   return edits;
+}
+
+/** The known ones of the last `window` tokens of prompt and output, or of the whole output. */
+function forLast({ prompt, output, pending }: PenaltyRow, window: number | "output", visit: (id: number) => void): void {
+  const length = prompt.length + output.length;
+  const first = window === "output" ? prompt.length : Math.max(0, length - window + (pending === null ? 0 : 1));
+  for (let i = first; i < length; i++) visit(i < prompt.length ? prompt[i]! : output[i - prompt.length]!);
 }
 
 /** logits float32 [n, vocab] of exactly these rows; returns them edited. `previous` holds the pending tokens. */
@@ -79,7 +97,7 @@ export function applyPenalties(logits: MxArray, rows: readonly PenaltyRow[], pre
       if (i < entries.length) names[at] = id;
       bias[at] = edit.bias;
       factor[at] = edit.repeated ? repetitionPenalty : 1;
-      subtract[at] = edit.count > 0 ? presencePenalty + frequencyPenalty * edit.count : 0;
+      subtract[at] = (edit.present ? presencePenalty : 0) + frequencyPenalty * edit.count + edit.dry;
       counts[at] = edit.count;
     }
   });
@@ -118,9 +136,9 @@ function editPending(
   const ownBias = mx.sum(mx.where(match, bias, zero), 1, true);
   const count = mx.add(mx.sum(mx.where(match, counts, zero), 1, true), floats([1]));
   const subtract = mx.add(
-    column(({ sampling }) => sampling.presencePenalty),
+    column(({ sampling: { presencePenalty, presenceContextSize } }) => (presenceContextSize === 0 ? 0 : presencePenalty)),
     mx.multiply(
-      column(({ sampling }) => sampling.frequencyPenalty),
+      column(({ sampling: { frequencyPenalty, frequencyContextSize } }) => (frequencyContextSize === 0 ? 0 : frequencyPenalty)),
       count,
     ),
   );

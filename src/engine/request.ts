@@ -5,6 +5,26 @@ import type { ModelSummary } from "../models/summary.ts";
 export type { CompiledGrammar, GrammarSpec, Tag, TagFormat } from "../grammar/contract.ts";
 export type { ModelSummary } from "../models/summary.ts";
 
+/** "Exclude top choices": sometimes the likeliest tokens are left out. End tokens and newlines are exempt. */
+export interface XtcParams {
+  /** How often, from 0 to 1. */
+  probability: number;
+  /** Of the tokens with more than this probability only the least likely one stays. */
+  threshold: number;
+}
+
+/** "Don't repeat yourself": a token that goes on with a repetition loses multiplier * base ** (length - allowedLength). */
+export interface DryParams {
+  multiplier: number;
+  base: number;
+  /** Shorter repetitions are free. */
+  allowedLength: number;
+  /** How many of the last tokens of prompt and output it looks at; 0: all. */
+  range: number;
+  /** Texts across which nothing counts as a repetition. */
+  sequenceBreakers: readonly string[];
+}
+
 /** How one row draws its next token. All of it is applied per row inside the shared batch. */
 export interface SamplingParams {
   /** 0 is greedy. */
@@ -21,8 +41,18 @@ export interface SamplingParams {
   repetitionContextSize: number | null;
   /** Subtracted once per distinct token of the output so far. */
   presencePenalty: number;
+  /** So many of the last tokens of prompt and output instead of the output so far. */
+  presenceContextSize?: number | null;
   /** Subtracted once per occurrence in the output so far. */
   frequencyPenalty: number;
+  /** So many of the last tokens of prompt and output instead of the output so far. */
+  frequencyContextSize?: number | null;
+  /** The most typical tokens with this probability; 1, the default, keeps everything. */
+  typicalP?: number;
+  /** Keeps logits so many standard deviations below the largest; 0, the default, keeps everything. */
+  topNSigma?: number;
+  xtc?: XtcParams | null;
+  dry?: DryParams | null;
   /** Token id to what is added to its logit. */
   logitBias: ReadonlyMap<number, number>;
   /** Same seed, same request: same tokens, alone and in a crowd. Null: random. */

@@ -1,4 +1,5 @@
 import type { Constraint } from "./constraint.ts";
+import type { DryPenalty } from "./dry.ts";
 import type { GenerationRequest, GenerationTimes, SamplingParams } from "./request.ts";
 import type { Schedulable } from "./scheduler.ts";
 
@@ -15,6 +16,10 @@ export interface SequenceOptions {
   adapter?: number;
   /** See `PrefixSequence`. */
   prefixRoot?: string;
+  /** What its output is penalised for, where the request wants that. */
+  dry?: DryPenalty | null;
+  /** Tokens, besides those that end the output, that XTC leaves alone. */
+  exempt?: readonly number[];
 }
 
 /** One request in the batch: its tokens and how far it has come. The one object per row. */
@@ -43,12 +48,14 @@ export class Sequence implements Schedulable {
   finished = false;
   /** False while what is known of its beginning is read from disk. */
   ready = true;
+  readonly dry: DryPenalty | null;
+  readonly exempt: readonly number[];
   /** What holds its output to a grammar. */
   constraint: Constraint | null = null;
   held = false;
   readonly #bannedAtFirst: readonly number[];
 
-  constructor({ id, request, contextLength, eosTokenIds, seed, adapter = 0, prefixRoot = "" }: SequenceOptions) {
+  constructor({ id, request, contextLength, eosTokenIds, seed, adapter = 0, prefixRoot = "", dry, exempt }: SequenceOptions) {
     this.id = id;
     this.prompt = Int32Array.from(request.promptTokens);
     this.sampling = request.sampling;
@@ -62,6 +69,8 @@ export class Sequence implements Schedulable {
     this.maxLength = Math.min(contextLength, this.length + (request.maxTokens ?? contextLength));
     this.endTokenIds = new Set(request.ignoreEos ? request.stopTokenIds : [...eosTokenIds, ...request.stopTokenIds]);
     this.#bannedAtFirst = [...this.endTokenIds];
+    this.dry = dry ?? null;
+    this.exempt = request.sampling.xtc ? [...this.endTokenIds, ...(exempt ?? [])] : [];
   }
 
   get promptLength(): number {

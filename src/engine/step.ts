@@ -205,7 +205,7 @@ function arraysOf({ tokens, logprobs }: Drawn): MxArray[] {
 }
 
 function samplerRow(sequence: Sequence, vocabSize: number): SamplerRow {
-  const { sampling, prompt, output, banned, seed, logprobs, inFlight, pending, constraint, endTokenIds } = sequence;
+  const { sampling, prompt, output, banned, seed, logprobs, inFlight, pending, constraint, endTokenIds, exempt } = sequence;
   const allowed = constraint?.allowed ?? null;
   // The plan has already counted the token that is being sampled now.
   const unknown = inFlight > 1;
@@ -214,6 +214,8 @@ function samplerRow(sequence: Sequence, vocabSize: number): SamplerRow {
     prompt,
     output,
     banned,
+    dry: sequence.dry?.penalties(prompt, output) ?? null,
+    exempt,
     seed,
     logprobs,
     position: sequence.sampledCount - 1,

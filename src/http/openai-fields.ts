@@ -22,9 +22,6 @@ function off(description: string) {
 
 /** Of samplers and penalties that there are not. */
 export const unsupportedSampling = {
-  typical_p: only([1], "Not supported: only 1, which changes nothing."),
-  xtc_probability: only([0], "Not supported: only 0, which changes nothing."),
-  dry_multiplier: only([0], "Not supported: only 0, which changes nothing."),
   mirostat: only([0], "Not supported: only 0, which changes nothing."),
   use_beam_search: off("Not supported."),
 };

@@ -12,7 +12,7 @@ import { requestExamples } from "./examples.ts";
 import { ErrorBody, Usage } from "./fields.ts";
 import { DeletedFile, FileList, FileObject } from "./files/model.ts";
 import { Health } from "./health/model.ts";
-import { AnswerMessage, AnthropicError, MessageStreamEvent, MessageUsage, TokenCount } from "./messages/model.ts";
+import { AnswerMessage, AnthropicError, ContentBlock, MessageStreamEvent, MessageUsage, TokenCount } from "./messages/model.ts";
 import { CountTokensRequest, InputMessage, InputTool, MessagesRequest } from "./messages/request-model.ts";
 import { Model, ModelList } from "./models/model.ts";
 import { ResponseEvent } from "./responses/events.ts";
@@ -71,6 +71,7 @@ const definitions = {
   AnswerMessage,
   MessageStreamEvent,
   MessageUsage,
+  AnswerBlock: ContentBlock,
   TokenCount,
   AnthropicErrorResponse: AnthropicError,
   ResponseRequest,

@@ -153,6 +153,11 @@ const ENCODERS: ReadonlyMap<string, EncoderArchitecture> = new Map([
   ["distilbert", distilbert],
 ]);
 
+/** All that a config may name. */
+export function listModelTypes(): string[] {
+  return [...ARCHITECTURES.keys(), ...ENCODERS.keys()];
+}
+
 /** Undefined: it is no encoder. */
 export function findEncoder(modelType: string): EncoderArchitecture | undefined {
   return ENCODERS.get(modelType);
@@ -165,7 +170,5 @@ export function findArchitecture(modelType: string): Architecture {
   if (ENCODERS.has(modelType)) {
     throw new StartupError(`model type ${JSON.stringify(modelType)} makes embeddings only: there is nothing that generates`);
   }
-  throw new StartupError(
-    `model type ${quote(modelType)} is not supported; supported: ${[...ARCHITECTURES.keys(), ...ENCODERS.keys()].join(", ")}`,
-  );
+  throw new StartupError(`model type ${quote(modelType)} is not supported; supported: ${listModelTypes().join(", ")}`);
 }

@@ -11,20 +11,18 @@ beforeAll(async () => {
   fixture = await readSamplingFixture();
 });
 
-/** mlx-lm looks at the last tokens of prompt and output, 20 by default; this API's presence and frequency at the output. */
+/** mlx-lm looks at the last tokens of prompt and output, 20 by default. */
 function toRow(settings: ProcessorSettings, tokens: readonly number[], split: number) {
-  const { presence_context_size: presence = 20, frequency_context_size: frequency = 20 } = settings;
-  const penalized = settings.presence_penalty !== undefined || settings.frequency_penalty !== undefined;
-  const window = settings.presence_penalty === undefined ? frequency : presence;
-  const output = penalized ? tokens.slice(-window) : tokens.slice(split);
   return row({
     repetitionPenalty: settings.repetition_penalty ?? 1,
     repetitionContextSize: settings.repetition_context_size ?? 20,
     presencePenalty: settings.presence_penalty ?? 0,
+    presenceContextSize: settings.presence_context_size ?? 20,
     frequencyPenalty: settings.frequency_penalty ?? 0,
+    frequencyContextSize: settings.frequency_context_size ?? 20,
     logitBias: new Map(Object.entries(settings.logit_bias ?? {}).map(([id, bias]) => [Number(id), bias])),
-    prompt: tokens.slice(0, tokens.length - output.length),
-    output,
+    prompt: tokens.slice(0, split),
+    output: tokens.slice(split),
   });
 }
 
@@ -75,6 +73,7 @@ describe("bias and penalties", () => {
       { frequencyPenalty: 0.1 },
       { logitBias: new Map([[1, 2]]) },
       { banned: [3] },
+      { dry: new Map([[3, 1]]) },
     ]) {
       expect(hasPenalty(row(setting))).toBe(true);
     }
@@ -119,7 +118,9 @@ describe("a token in flight", () => {
           repetitionPenalty: random.pick([1, 1.3, 0.7]),
           repetitionContextSize: random.pick([null, 0, 1, 2, 5]),
           presencePenalty: random.pick([0, 0.9]),
+          presenceContextSize: random.pick([null, 0, 1, 3]),
           frequencyPenalty: random.pick([0, 0.4, -0.6]),
+          frequencyContextSize: random.pick([null, 0, 1, 4]),
           logitBias: random.pick([new Map(), new Map([[previous[pending]!, 3]]), new Map(tokens(1, 3).map((id) => [id, -2]))]),
           banned: random.pick([[], [], [previous[pending]!], tokens(1, 2)]),
           prompt: tokens(0, 6),

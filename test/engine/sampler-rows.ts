@@ -1,8 +1,10 @@
 /** Rows, logits and readings for the tests of the sampler. */
 import { join } from "node:path";
+import { filteredProbs } from "../../src/engine/filters.ts";
 import { applyPenalties, type PenaltyRow } from "../../src/engine/penalties.ts";
 import type { SamplingParams } from "../../src/engine/request.ts";
-import { filteredProbs, type SamplerRow, sample } from "../../src/engine/sampler.ts";
+import { type SamplerRow, sample } from "../../src/engine/sampler.ts";
+import { shapeRows } from "../../src/engine/shaping.ts";
 import { evaluate, floats, ints, readFloats, readInts, scope } from "../../src/mlx/array.ts";
 import * as mx from "../../src/mlx/ops.ts";
 
@@ -22,7 +24,8 @@ export const GREEDY: SamplingParams = {
 type RowOptions = Partial<Omit<SamplerRow, "sampling">> & Partial<SamplingParams>;
 
 /** A row that draws greedily from its logits unless told otherwise. */
-export function row({ prompt, output, pending, banned, position, logprobs, seed, allowed, ...sampling }: RowOptions = {}): SamplerRow {
+export function row(options: RowOptions = {}): SamplerRow {
+  const { prompt, output, pending, banned, position, logprobs, seed, allowed, dry, exempt, ...sampling } = options;
   return {
     sampling: { ...GREEDY, ...sampling },
     prompt: prompt ?? [],
@@ -33,6 +36,8 @@ export function row({ prompt, output, pending, banned, position, logprobs, seed,
     logprobs: logprobs ?? null,
     seed: seed ?? 0,
     allowed: allowed ?? null,
+    dry: dry ?? null,
+    exempt: exempt ?? [],
   };
 }
 
@@ -69,7 +74,11 @@ export function drawTokens(
 
 /** Probabilities from which the rows draw. */
 export function readProbs(logits: readonly (readonly number[])[], rows: readonly SamplerRow[]): number[][] {
-  return readMatrix(() => filteredProbs(matrix(logits), rows, logits[0]!.length), logits[0]!.length);
+  const vocab = logits[0]!.length;
+  return readMatrix(() => {
+    const shaped = shapeRows(matrix(logits), rows, vocab);
+    return filteredProbs(shaped.scores, shaped.rows, vocab);
+  }, vocab);
 }
 
 /** Logits after bias and penalties. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import Anthropic from "@anthropic-ai/sdk";
+import type Anthropic from "@anthropic-ai/sdk";
 import * as v from "valibot";
 import { EngineFailure, Unavailable } from "../../src/errors.ts";
 import { JsonPrefix } from "../../src/http/messages/json-prefix.ts";
@@ -45,7 +45,12 @@ describe("events come in this order", () => {
   const cases: [what: string, steps: Step[], events: string[], body?: object][] = [
     ["text", script(["Hello", " world"]), ["0 start text", "0 Hello", "0  world", "0 stop", "end end_turn null"]],
     ["nothing", script([]), ["end end_turn null"]],
-    ["as much as was asked for", script([..."x".repeat(64)], "length").slice(-2), ["0 start text", "0 x", "0 stop", "end max_tokens null"], { max_tokens: 1 }],
+    [
+      "as much as was asked for",
+      script([..."x".repeat(64)], "length").slice(-2),
+      ["0 start text", "0 x", "0 stop", "end max_tokens null"],
+      { max_tokens: 1 },
+    ],
     ["a full context", script(["x"], "length"), ["0 start text", "0 x", "0 stop", "end model_context_window_exceeded null"]],
     ["a stop sequence", stopped("so far", "STOP"), ["0 start text", "0 so far", "0 stop", "end stop_sequence STOP"]],
     [
@@ -73,7 +78,18 @@ describe("events come in this order", () => {
     [
       "calls in text",
       script(["Hm. ", call('{"a": 1}'), call("{}")]),
-      ["0 start text", "0 Hm.", "0 stop", "1 start tool_use", '1 {"a": 1}', "1 stop", "2 start tool_use", "2 {}", "2 stop", "end tool_use null"],
+      [
+        "0 start text",
+        "0 Hm.",
+        "0 stop",
+        "1 start tool_use",
+        '1 {"a": 1}',
+        "1 stop",
+        "2 start tool_use",
+        "2 {}",
+        "2 stop",
+        "end tool_use null",
+      ],
     ],
     [
       "one call only",
@@ -123,7 +139,12 @@ test("pings bridge a silence, and a failure is an event", async () => {
   const events = readNamedEvents(await response.text());
   const names = events.map(({ type }) => type);
   expect(names.filter((name) => name === "ping").length).toBeGreaterThan(0);
-  expect(names.filter((name) => name !== "ping")).toEqual(["message_start", "content_block_start", "content_block_delta", "error"]);
+  expect(names.filter((name) => name !== "ping")).toEqual([
+    "message_start",
+    "content_block_start",
+    "content_block_delta",
+    "error",
+  ]);
   const request_id = response.headers.get("request-id");
   expect(events.at(-1)).toEqual({ type: "error", error: { type: "overloaded_error", message: fail.message }, request_id });
 });
@@ -184,7 +205,11 @@ async function answer(steps: Step[]) {
 }
 
 function withoutIds(content: readonly ContentBlock[]) {
-  return content.map((block) => ({ ...block, ...("id" in block && { id: "" }), ...("parsed_output" in block && { parsed_output: undefined }) }));
+  return content.map((block) => ({
+    ...block,
+    ...("id" in block && { id: "" }),
+    ...("parsed_output" in block && { parsed_output: undefined }),
+  }));
 }
 
 describe("of arguments only the beginning of a JSON value comes through", () => {
@@ -202,7 +227,11 @@ describe("of arguments only the beginning of a JSON value comes through", () => 
       const random = createRandom(text.length);
       for (let round = 0; round < 20; round++) {
         const prefix = new JsonPrefix();
-        expect(cut(text, random).map((piece) => prefix.push(piece)).join("")).toBe(passed);
+        expect(
+          cut(text, random)
+            .map((piece) => prefix.push(piece))
+            .join(""),
+        ).toBe(passed);
       }
     });
   }

@@ -20,7 +20,8 @@ export function createScene({ template = "", prompt = "", steps, options, client
   const { renderChat } = server;
   server.renderChat = (...args) => renderChat.apply(server, args) + prompt;
   const http = createClient(options, server);
-  const ask = async (input: string | URL | Request, init?: RequestInit) => http.app.handle(new Request(input, init));
+  const ask = async (input: string | URL | Request, init?: RequestInit) =>
+    http.app.handle(new Request(input instanceof Request ? input.url : input.toString(), init));
   const anthropic = new Anthropic({ baseURL: origin, apiKey: "key", maxRetries: 0, ...client, fetch: ask });
   const base = { model: "tiny-chat", max_tokens: 64, messages: [{ role: "user" as const, content: "hi" }] };
   const message = (body: object) => http.post("/v1/messages", { ...base, ...body });

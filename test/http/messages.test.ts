@@ -18,7 +18,9 @@ const enabled = { type: "enabled" as const, budget_tokens: 1024 };
 
 test("an answer is a message", async () => {
   const { anthropic, base, server } = createScene();
-  const answer = await anthropic.messages.create({ ...base, system: "Be brief.", stop_sequences: ["x"], top_k: 3, top_p: 0 });
+  // Of the API, but no longer of the client's types.
+  const sampling: object = { top_k: 3, top_p: 0 };
+  const answer = await anthropic.messages.create({ ...base, ...sampling, system: "Be brief.", stop_sequences: ["x"] });
   expect(answer).toMatchObject({
     type: "message",
     role: "assistant",
@@ -31,9 +33,9 @@ test("an answer is a message", async () => {
   expect(answer.id).toStartWith("msg_");
   expect(answer._request_id).toStartWith("req_");
   expect(server.encoded.at(-1)).toEqual({ text: "<system>Be brief.<user>hi", addSpecialTokens: false });
-  const { maxTokens, stop, sampling } = server.submitted[0]!.request;
-  expect([maxTokens, stop, sampling.topK]).toEqual([64, ["x"], 3]);
-  expect(sampling.topP).toBeGreaterThan(0);
+  const { request } = server.submitted[0]!;
+  expect([request.maxTokens, request.stop, request.sampling.topK]).toEqual([64, ["x"], 3]);
+  expect(request.sampling.topP).toBeGreaterThan(0);
 });
 
 test("the stream helper puts the same answer together", async () => {
@@ -53,7 +55,7 @@ test("the stream helper puts the same answer together", async () => {
     expect(call).toMatchObject({ type: "tool_use", name: "get_weather", input: { city: "Paris" } });
     expect(call.id).toMatch(/^toolu_\w{24}$/);
   }
-  expect(inputs).toEqual([{ city: "Pa" }, { city: "Paris" }].slice(-inputs.length));
+  expect([inputs.length > 1, inputs.at(-1)]).toEqual([true, { city: "Paris" }]);
 });
 
 test("a round with a tool: what was answered is taken back", async () => {
@@ -64,8 +66,17 @@ test("a round with a tool: what was answered is taken back", async () => {
     const first = await anthropic.messages.create(body);
     const [thinking, , call] = first.content as [Anthropic.ThinkingBlock, unknown, Anthropic.ToolUseBlock];
     expect(thinking.thinking).toBe(display === "omitted" ? "" : "Look.");
-    const result = { type: "tool_result" as const, tool_use_id: call.id, content: "Sunny.", cache_control: { type: "ephemeral" as const } };
-    const messages = [...base.messages, { role: "assistant" as const, content: first.content }, { role: "user" as const, content: [result] }];
+    const result = {
+      type: "tool_result" as const,
+      tool_use_id: call.id,
+      content: "Sunny.",
+      cache_control: { type: "ephemeral" as const },
+    };
+    const messages = [
+      ...base.messages,
+      { role: "assistant" as const, content: first.content },
+      { role: "user" as const, content: [result] },
+    ];
     await anthropic.messages.create({ ...body, messages });
     const { messages: rendered, options } = server.rendered.at(-1)!;
     expect(rendered.slice(1)).toMatchObject([
@@ -97,7 +108,11 @@ describe("thinking", () => {
 
   test("is held to its budget, and effort reaches the template", async () => {
     const { anthropic, base, server } = createScene({ template: "<think>", prompt: "<think>\n" });
-    await anthropic.messages.create({ ...base, thinking: { type: "enabled", budget_tokens: 2 }, output_config: { effort: "max" } });
+    await anthropic.messages.create({
+      ...base,
+      thinking: { type: "enabled", budget_tokens: 2 },
+      output_config: { effort: "max" },
+    });
     const matcher = server.submitted[0]!.request.grammar!.matcher();
     for (const token of [null, 120]) expect((await matcher.next(token)).mask).toBeNull();
     expect((await matcher.next(120)).mask?.[0]).toBe(1 << 10);
@@ -156,7 +171,7 @@ test("errors are the client's own classes, with ids", async () => {
   const missing = await failure({ model: "claude-opus-5" });
   expect([missing instanceof NotFoundError, missing.type]).toEqual([true, "not_found_error"]);
   expect(missing.message).toContain("--accept-any-model");
-  const fetch = async (url: string | URL | Request, init?: RequestInit) => app.handle(new Request(url, init));
+  const fetch = async (url: string | URL | Request, init?: RequestInit) => app.handle(new Request(url.toString(), init));
   const stranger = new Anthropic({ baseURL: origin, apiKey: null, authToken: "wrong", maxRetries: 0, fetch });
   expect(await failure({}, stranger)).toBeInstanceOf(AuthenticationError);
   const long = await failure({ messages: [{ role: "user", content: "x".repeat(5000) }] });
@@ -181,7 +196,10 @@ test("any name is served where any is accepted", async () => {
 test("a failure in mid-stream reaches the client, and abort cancels", async () => {
   const begun: Step[] = script(["a"]).slice(0, 1);
   const { anthropic, base, server } = createScene({ steps: [...begun, { fail: new EngineFailure("The pass failed.") }] });
-  const error: unknown = await anthropic.messages.stream(base).finalMessage().catch((reason: unknown) => reason);
+  const error: unknown = await anthropic.messages
+    .stream(base)
+    .finalMessage()
+    .catch((reason: unknown) => reason);
   if (!(error instanceof Anthropic.APIError)) throw error;
   expect(error.type).toBe("api_error");
   server.scripts = [[...begun, { waitMs: 60_000 }]];

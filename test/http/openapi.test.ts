@@ -44,14 +44,14 @@ const types = ["string", "number", "integer", "boolean", "object", "array", "nul
 
 test("every schema is a JSON Schema", () => {
   for (const [place, schema] of walk(document.components?.schemas)) {
-    if (place.endsWith("/properties") || /\/(required|enum|type|anyOf)$/.test(place) || place === "#") continue;
+    if (place.endsWith("/properties") || /\/(required|enum|type|anyOf|oneOf)$/.test(place) || place === "#") continue;
     const { type, required, properties } = schema as unknown as Record<string, unknown>;
     for (const one of [type ?? []].flat()) expect(types, place).toContain(one as string);
     if (required !== undefined) {
       expect(required, place).toBeArray();
       for (const key of required as string[]) expect(properties, place).toHaveProperty([key]);
     }
-    const known = ["type", "$ref", "anyOf", "const", "enum"].some((key) => key in schema);
+    const known = ["type", "$ref", "anyOf", "oneOf", "const", "enum"].some((key) => key in schema);
     if (!known)
       expect(
         Object.keys(schema).filter((key) => key !== "description"),
@@ -88,6 +88,8 @@ test("every operation is grouped, described and answered", () => {
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/embeddings",
+    "/v1/messages",
+    "/v1/messages/count_tokens",
     "/v1/models",
     "/v1/models/{id}",
   ]);
@@ -120,6 +122,8 @@ test("the examples are accepted", async () => {
   for (const path of [
     "/v1/chat/completions",
     "/v1/completions",
+    "/v1/messages",
+    "/v1/messages/count_tokens",
     "/v1/embeddings",
     "/tokenize",
     "/detokenize",

@@ -1,7 +1,8 @@
 /** Our CPU primitive for sampling against the graph of MLX's operations that a GPU runs. */
 import { beforeAll, describe, expect, test } from "bun:test";
+import { filteredProbs } from "../../src/engine/filters.ts";
 import { uniform } from "../../src/engine/random.ts";
-import { filteredProbs, samplingTable } from "../../src/engine/sampler.ts";
+import { samplingTable } from "../../src/engine/sampler.ts";
 import { evaluate, floats, openMlx, readFloats, readUints, scope } from "../../src/mlx/array.ts";
 import { locateNativeLibrary } from "../../src/mlx/library.ts";
 import * as mx from "../../src/mlx/ops.ts";

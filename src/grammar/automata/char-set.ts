@@ -6,6 +6,10 @@ export const LAST_CODE_POINT = 0x10ffff;
 /** Every character of texts: all code points but the surrogates. */
 export const ANY_CHAR: CharSet = [0, 0xd7ff, 0xe000, LAST_CODE_POINT];
 
+/** Special tokens are characters of their own, beyond those of texts: number n is this plus n. */
+export const FIRST_SPECIAL = LAST_CODE_POINT + 1;
+export const MOST_SPECIALS = 1 << 18;
+
 /** The union of intervals in any order, which may overlap. */
 export function charSet(intervals: readonly (readonly [low: number, high: number])[]): CharSet {
   const sorted = intervals.filter(([low, high]) => low <= high).sort(([a], [b]) => a - b);

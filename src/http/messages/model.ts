@@ -6,7 +6,7 @@ const text = v.object({ type: v.literal("text"), text: v.string() });
 const thinking = v.object({
   type: v.literal("thinking"),
   thinking: v.string(),
-  signature: v.pipe(v.string(), v.description("Stands for the text; nothing checks it.")),
+  signature: v.pipe(v.string(), v.description("To be sent back with the block.")),
 });
 const toolUse = v.object({
   type: v.literal("tool_use"),
@@ -15,7 +15,7 @@ const toolUse = v.object({
   input: v.record(v.string(), v.unknown()),
 });
 
-const ContentBlock = v.variant("type", [text, thinking, toolUse]);
+export const ContentBlock = v.variant("type", [text, thinking, toolUse]);
 export type ContentBlock = v.InferOutput<typeof ContentBlock>;
 
 const stop = {

@@ -37,20 +37,24 @@ export class Answer {
     this.#giveUpCall();
     switch (event.type) {
       case "content":
-        return this.#writeText(event.text, this.#options.showTokens(event.tokens));
+        this.#writeText(event.text, this.#options.showTokens(event.tokens));
+        break;
       case "reasoning":
         if (this.#open?.type !== "reasoning") this.#begin({ type: "reasoning", id: createItemId("reasoning"), text: "" });
-        return this.#add(event.text, []);
+        this.#add(event.text, []);
+        break;
       case "tool_call_start":
-        return this.#begin({
+        this.#begin({
           type: "function_call",
           id: createItemId("function_call"),
           text: "",
           callId: event.id,
           name: event.name,
         });
+        break;
       case "tool_call_arguments":
-        return this.#add(event.text, []);
+        this.#add(event.text, []);
+        break;
       case "tool_call_end":
         this.#malformed = event.malformed;
         if (event.malformed === null) this.#close("completed");

@@ -112,6 +112,7 @@ export function describeResponse(
 ): Response {
   return {
     id: job.id,
+    object: "response",
     created_at: job.created,
     completed_at: status === "completed" ? Math.floor(Date.now() / 1000) : null,
     status,

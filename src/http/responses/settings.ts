@@ -5,12 +5,11 @@ import type { ResponseRequest } from "./request-model.ts";
 /** What a response says of its request: every parameter with the value that was used. */
 export type Settings = Omit<
   Response,
-  "id" | "created_at" | "completed_at" | "status" | "error" | "incomplete_details" | "output" | "usage"
+  "id" | "object" | "created_at" | "completed_at" | "status" | "error" | "incomplete_details" | "output" | "usage"
 >;
 
 export function describeSettings(body: ResponseRequest, model: string, { defaultSampling }: ModelInfo): Settings {
   return {
-    object: "response",
     background: false,
     model,
     instructions: body.instructions ?? null,

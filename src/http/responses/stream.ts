@@ -7,8 +7,8 @@ import { describeResponse, type ResponseJob, readResponse } from "./service.ts";
 /** The answer as framed server-sent events. A failure is told of by events as well, so it does not leave the generator. */
 export async function* streamResponse(job: ResponseJob): AsyncGenerator<string> {
   let sequence = 0;
-  const frame = (event: ResponseEventBody) =>
-    `event: ${event.type}\ndata: ${JSON.stringify({ ...event, sequence_number: sequence++ })}\n\n`;
+  const frame = ({ type, ...rest }: ResponseEventBody) =>
+    `event: ${type}\ndata: ${JSON.stringify({ type, sequence_number: sequence++, ...rest })}\n\n`;
   const begun = describeResponse(job, "in_progress", []);
   yield frame({ type: "response.created", response: begun }) + frame({ type: "response.in_progress", response: begun });
   try {

@@ -1,0 +1,92 @@
+/** The prefix cache of an engine with what stands behind it: blocks in memory, and those on disk. */
+import type { CacheSpec } from "../kv/cache.ts";
+import type { KvPool } from "../kv/pool.ts";
+import { contentSizes } from "../kv/row-size.ts";
+import type { RowTable } from "../kv/rows.ts";
+import type { Dtype } from "../mlx/dtype.ts";
+import type { DiskStore } from "../prefix/disk-store.ts";
+import { BLOCK_TOKENS, rootKey } from "../prefix/keys.ts";
+import { PrefixCache } from "./prefix-cache.ts";
+import { contentShapes, PrefixDisk } from "./prefix-disk.ts";
+import type { GenerationRequest } from "./request.ts";
+import type { Sequence } from "./sequence.ts";
+
+export interface PrefixOptions {
+  /** Bytes of computed prefixes that are kept for others, as far as live rows leave them; 0: none. */
+  prefixCacheBytes?: number;
+  /** Where they are kept longer than in memory. */
+  prefixStore?: DiskStore | null;
+  /** What tells this model's prefixes from another's. */
+  modelIdentity?: string;
+  /** Limit for all cache tensors together, those of live rows included. */
+  kvBudgetBytes: number;
+  /** Told of what went wrong without harm to any request. */
+  onWarning?: (message: string, error: unknown) => void;
+}
+
+export interface CachedModel {
+  caches: readonly CacheSpec[];
+  dtype: Dtype;
+}
+
+export class Prefixes {
+  readonly cache: PrefixCache<Sequence>;
+  readonly #disk: PrefixDisk | null;
+  readonly #options: PrefixOptions;
+
+  private constructor(rows: RowTable, pool: KvPool, { caches, dtype }: CachedModel, options: PrefixOptions) {
+    const { prefixCacheBytes = 0, prefixStore = null, kvBudgetBytes } = options;
+    const disk = prefixStore && new PrefixDisk(prefixStore, contentShapes(caches, dtype));
+    this.#disk = disk;
+    this.#options = options;
+    this.cache = new PrefixCache(rows, pool, {
+      blockTokens: BLOCK_TOKENS,
+      sizes: contentSizes(caches, dtype, BLOCK_TOKENS),
+      limitBytes: prefixCacheBytes,
+      budgetBytes: kvBudgetBytes,
+      ...(disk && { onKept: (contents) => disk.save(contents) }),
+    });
+  }
+
+  /** Null when nothing is to be kept. */
+  static open(rows: RowTable, pool: KvPool, model: CachedModel, options: PrefixOptions): Prefixes | null {
+    return (options.prefixCacheBytes ?? 0) > 0 ? new Prefixes(rows, pool, model, options) : null;
+  }
+
+  get bytes(): number {
+    return this.cache.index.bytes;
+  }
+
+  /** Under which the blocks of a request are kept. */
+  rootOf({ adapter, cacheSalt }: GenerationRequest): string {
+    return rootKey([this.#options.modelIdentity ?? "", adapter ?? "", cacheSalt ?? ""]);
+  }
+
+  /** Finds what is known of the sequence's beginning; what is on disk is read before it is let in. */
+  lookUp(sequence: Sequence, onReady: () => void): void {
+    const keys = this.cache.enter(sequence);
+    const most = Math.min(keys.length, Math.floor((sequence.length - 1) / BLOCK_TOKENS));
+    if (!this.#disk || most === 0) return;
+    sequence.ready = false;
+    this.#disk
+      .load(this.cache, keys, most)
+      .catch((error) => this.#options.onWarning?.("a block of the prefix cache could not be read", error))
+      .finally(() => {
+        sequence.ready = true;
+        onReady();
+      });
+  }
+
+  /** Forgets everything. Returns the bytes of memory given back. */
+  async clear(): Promise<number> {
+    const { bytes } = this;
+    this.cache.clear();
+    await this.#disk?.clear();
+    return bytes;
+  }
+
+  /** Waits until what is queued for the disk is there. */
+  async close(): Promise<void> {
+    await this.#disk?.close();
+  }
+}
