@@ -77,7 +77,8 @@ async function startEngine(config: Config, log: Log): Promise<ModelServer> {
     prefixCacheMemory: config.prefixCacheMemory ?? undefined,
     modelId: config.model ?? "tiny-chat",
     ignoreGenerationConfig: config.ignoreGenerationConfig,
-    pooling: config.pooling,
+    // Whoever tries the server out finds an embedding as well.
+    pooling: config.pooling ?? (config.model === null ? "mean" : null),
     adapters: config.adapter,
     quantize: config.quantize,
     onProgress: showLoading(config.model ?? "tiny-chat", log),
@@ -110,6 +111,8 @@ async function serve(config: Config): Promise<void> {
     acceptAnyModel: config.acceptAnyModel,
     apiKeys: config.apiKey,
     sharePrefixCache: config.sharePrefixCache,
+    toolParser: config.toolParser,
+    reasoningParser: config.reasoningParser,
     version,
     log: logTo(log),
   });

@@ -136,6 +136,8 @@ export class Engine {
       seed: randomSeed(),
       adapter: this.#adapterOf(request),
       prefixRoot: this.#prefixes?.rootOf(request),
+      dry: dry && new DryPenalty(dry, (token) => this.#tokenizer.tokenBytes(token)),
+      exempt: this.#newlines,
     });
     const output = new Output(this.#tokenizer, request.stop, request.keepSpecialTokens);
     const cancel = () => this.#cancel(sequence);

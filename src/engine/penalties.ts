@@ -14,13 +14,13 @@ export interface PenaltyRow {
   pending: number | null;
   /** Tokens that must not be drawn now, such as end tokens before `minTokens`. */
   banned: readonly number[];
-  /** What is subtracted for repetitions of several tokens; only for a row without a pending token. */
-  dry?: ReadonlyMap<number, number> | null;
+  /** What is subtracted from tokens that go on with a repetition; only for a row without a pending token. */
+  repetitions?: ReadonlyMap<number, number> | null;
 }
 
-export function hasPenalty({ sampling: s, banned, dry }: PenaltyRow): boolean {
+export function hasPenalty({ sampling: s, banned, repetitions }: PenaltyRow): boolean {
   const penalties = s.repetitionPenalty !== 1 || s.presencePenalty !== 0 || s.frequencyPenalty !== 0;
-  return penalties || s.logitBias.size > 0 || banned.length > 0 || (dry?.size ?? 0) > 0;
+  return penalties || s.logitBias.size > 0 || banned.length > 0 || (repetitions?.size ?? 0) > 0;
 }
 
 /** How one token's logit x changes: x + bias, then times or divided by `repetition`, then minus what the others say. */
@@ -34,7 +34,7 @@ interface Edit {
 
 /** By token id; ids outside of the vocabulary, which requests may name, have nothing to edit. */
 function editsOf(row: PenaltyRow, vocab: number): Map<number, Edit> {
-  const { sampling, banned, dry } = row;
+  const { sampling, banned, repetitions } = row;
   const edits = new Map<number, Edit>();
   const at = (id: number): Edit => {
     let edit = edits.get(id);
@@ -60,7 +60,7 @@ function editsOf(row: PenaltyRow, vocab: number): Map<number, Edit> {
       at(id).count++;
     });
   }
-  for (const [id, penalty] of dry ?? []) at(id).dry = penalty;
+  for (const [id, penalty] of repetitions ?? []) at(id).dry = penalty;
   for (const id of banned) at(id).bias = Number.NEGATIVE_INFINITY;
   for (const id of edits.keys()) if (id < 0 || id >= vocab) edits.delete(id);
   return edits;

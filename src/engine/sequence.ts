@@ -17,7 +17,7 @@ export interface SequenceOptions {
   /** See `PrefixSequence`. */
   prefixRoot?: string;
   /** What its output is penalised for, where the request wants that. */
-  dry?: DryPenalty | null;
+  dry?: DryPenalty | null | undefined;
   /** Tokens, besides those that end the output, that XTC leaves alone. */
   exempt?: readonly number[];
 }

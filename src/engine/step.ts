@@ -214,7 +214,7 @@ function samplerRow(sequence: Sequence, vocabSize: number): SamplerRow {
     prompt,
     output,
     banned,
-    dry: sequence.dry?.penalties(prompt, output) ?? null,
+    repetitions: sequence.dry?.penalties(prompt, output) ?? null,
     exempt,
     seed,
     logprobs,

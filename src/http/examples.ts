@@ -73,7 +73,7 @@ export const requestExamples: Readonly<Record<string, Record<string, { summary: 
       },
     },
     tool: {
-      summary: "A call of a tool, which has to come",
+      summary: "A question that needs a tool, for Anthropic's clients",
       value: {
         model: "tiny-chat",
         max_tokens: 128,
@@ -85,7 +85,6 @@ export const requestExamples: Readonly<Record<string, Record<string, { summary: 
             input_schema: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
           },
         ],
-        tool_choice: { type: "tool", name: "get_weather" },
         temperature: 0,
       },
     },

@@ -38,6 +38,37 @@ export function text(description: string) {
   return v.nullish(v.pipe(v.string(), v.description(description)));
 }
 
+const breaker = v.pipe(v.string(), v.nonEmpty("a sequence breaker must not be empty."), v.maxLength(100));
+
+/** Samplers that OpenAI does not have, under the names that local servers give them. */
+const shapingEntries = {
+  typical_p: v.nullish(
+    v.pipe(
+      v.number(),
+      v.gtValue(0),
+      v.maxValue(1),
+      v.description("Locally typical sampling: the most typical tokens with this probability. 1 keeps all."),
+    ),
+  ),
+  top_n_sigma: real(-1, 100, "Only logits so many standard deviations below the largest. 0 or less keeps all."),
+  xtc_probability: real(0, 1, "How often XTC leaves out the likeliest tokens. Default: 0, never."),
+  xtc_threshold: real(0, 0.5, "Of the tokens more likely than this XTC keeps the least likely one. Default: 0.1."),
+  dry_multiplier: real(0, 100, "Strength of DRY, the penalty for repetitions of several tokens. Default: 0, off."),
+  dry_base: real(
+    1,
+    10,
+    "The penalty is dry_multiplier * dry_base ^ (length of the repetition - dry_allowed_length). Default: 1.75.",
+  ),
+  dry_allowed_length: whole(1, 1000, "Shorter repetitions are not penalised. Default: 2."),
+  dry_range: whole(0, Number.MAX_SAFE_INTEGER, "How many of the last tokens DRY looks at. Default: 0, all."),
+  dry_sequence_breakers: v.nullish(
+    v.pipe(
+      v.union([breaker, v.pipe(v.array(breaker), v.maxLength(32, "at most 32 sequence breakers are taken."))]),
+      v.description('Texts across which DRY sees no repetition. Default: newline, `:`, `"` and `*`.'),
+    ),
+  ),
+};
+
 const stopString = v.pipe(v.string(), v.nonEmpty("a stop string must not be empty."));
 
 /** Sampling and limits, the same in both completion routes. */
@@ -62,14 +93,30 @@ export const samplingEntries = {
     "How many of the last tokens repetition_penalty looks at. Default: all.",
   ),
   presence_penalty: real(-2, 2, "Subtracted once from the logit of each token that the output has."),
+  presence_context_size: whole(
+    1,
+    Number.MAX_SAFE_INTEGER,
+    "presence_penalty looks at so many of the last tokens, those of the prompt included, instead of the output.",
+  ),
   frequency_penalty: real(-2, 2, "Subtracted from a token's logit for each time the output has it."),
+  frequency_context_size: whole(1, Number.MAX_SAFE_INTEGER, "The same for frequency_penalty."),
+  ...shapingEntries,
   logit_bias: v.nullish(
     v.pipe(
       v.record(v.string(), v.pipe(v.number(), v.minValue(-100), v.maxValue(100))),
       v.description("Token id to what is added to its logit."),
     ),
   ),
-  seed: whole(-(2 ** 63), 2 ** 63, "Same seed, same request: same output."),
+  seed: v.nullish(
+    v.pipe(
+      v.number(),
+      v.integer(),
+      v.minValue(-(2 ** 63)),
+      v.maxValue(2 ** 63),
+      // JSON numbers of this size are rounded, so that no limit would be exact.
+      documentedAs({ type: "integer", description: "Same seed, same request: same output." }),
+    ),
+  ),
   stop: v.nullish(
     v.pipe(
       v.union([stopString, v.pipe(v.array(stopString), v.maxLength(16, "at most 16 stop strings are taken."))]),

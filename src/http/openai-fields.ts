@@ -20,7 +20,7 @@ function off(description: string) {
   return v.nullish(v.pipe(v.literal(false, "only false is supported."), v.description(description)));
 }
 
-/** Of samplers and penalties that there are not. */
+/** Of samplers that there are not. */
 export const unsupportedSampling = {
   mirostat: only([0], "Not supported: only 0, which changes nothing."),
   use_beam_search: off("Not supported."),

@@ -233,6 +233,16 @@ function completeOperation(operation: Operation, guarded: boolean): void {
   const chunk = streamedSchemas[operation.operationId];
   const success = operation.responses[200];
   if (chunk !== undefined && success !== undefined) {
-    success.content["text/event-stream"] = { schema: { $ref: `#/components/schemas/${chunk}` } };
+    success.content["text/event-stream"] = { schema: describeEvent(chunk) };
   }
+}
+
+/** One event of a stream, as OpenAPI 3.2 describes them. */
+function describeEvent(data: string): object {
+  const contentSchema = { $ref: `#/components/schemas/${data}` };
+  return {
+    type: "object",
+    properties: { event: { type: "string" }, data: { type: "string", contentMediaType: "application/json", contentSchema } },
+    required: ["data"],
+  };
 }

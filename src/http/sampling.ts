@@ -1,7 +1,10 @@
 import type * as v from "valibot";
-import type { GenerationRequest, ModelInfo, SamplingParams } from "../engine/request.ts";
+import type { DryParams, GenerationRequest, ModelInfo, SamplingParams, XtcParams } from "../engine/request.ts";
 import { InvalidRequest } from "../errors.ts";
 import type { samplingEntries } from "./fields.ts";
+
+/** What texts are usually divided by. */
+const DRY_BREAKERS = ["\n", ":", '"', "*"];
 
 export type SamplingBody = v.InferOutput<v.ObjectSchema<typeof samplingEntries, undefined>>;
 
@@ -41,9 +44,31 @@ function toSampling(body: SamplingBody, { defaultSampling, vocabSize }: ModelInf
     repetitionPenalty: body.repetition_penalty ?? defaultSampling.repetitionPenalty,
     repetitionContextSize: body.repetition_context_size ?? null,
     presencePenalty: body.presence_penalty ?? 0,
+    presenceContextSize: body.presence_context_size ?? null,
     frequencyPenalty: body.frequency_penalty ?? 0,
+    frequencyContextSize: body.frequency_context_size ?? null,
+    typicalP: body.typical_p ?? 1,
+    topNSigma: Math.max(0, body.top_n_sigma ?? 0),
+    xtc: toXtc(body),
+    dry: toDry(body),
     logitBias: toLogitBias(body.logit_bias ?? {}, vocabSize),
     seed: body.seed ?? null,
+  };
+}
+
+function toXtc({ xtc_probability, xtc_threshold }: SamplingBody): XtcParams | null {
+  return xtc_probability ? { probability: xtc_probability, threshold: xtc_threshold ?? 0.1 } : null;
+}
+
+function toDry(body: SamplingBody): DryParams | null {
+  if (!body.dry_multiplier) return null;
+  const breakers = body.dry_sequence_breakers ?? DRY_BREAKERS;
+  return {
+    multiplier: body.dry_multiplier,
+    base: body.dry_base ?? 1.75,
+    allowedLength: body.dry_allowed_length ?? 2,
+    range: body.dry_range ?? 0,
+    sequenceBreakers: (typeof breakers === "string" ? [breakers] : breakers).map((text) => text.toWellFormed()),
   };
 }
 

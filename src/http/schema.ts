@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { InvalidRequest } from "../errors.ts";
+import { refuseLists } from "./strict-objects.ts";
 
 /** Names our wrappers to Elysia and to the OpenAPI generator, which looks the original valibot schema up in `sourceOf`. */
 export const vendor = "mlx-cb-serve";
@@ -38,6 +39,7 @@ export function sourceOf(wrapped: object): v.GenericSchema | undefined {
  * Elysia's own validation error would print the whole body once per issue.
  */
 export function checked<S extends v.GenericSchema>(schema: S) {
+  refuseLists(schema);
   return wrap(schema, (value) => {
     const result = v.safeParse(schema, value, { abortEarly: true });
     if (!result.success) throw toInvalidRequest(result.issues[0]);

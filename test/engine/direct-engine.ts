@@ -17,6 +17,7 @@ export const END_TOKEN = 4089;
 interface Options extends Partial<EngineOptions> {
   /** Of the model; tiny-chat by default, whose tokenizer every model gets. */
   directory?: string;
+  adapters?: readonly { name: string; path: string }[];
   /** Stands in for the model's own pass. `step` counts from 1. */
   forward?: (batch: Batch, step: number, own: (batch: Batch) => MxArray) => MxArray;
 }
@@ -30,10 +31,10 @@ export interface DirectEngine {
   close(graceMs?: number): Promise<void>;
 }
 
-export async function startEngine({ forward, directory = TINY_CHAT, ...options }: Options = {}): Promise<DirectEngine> {
+export async function startEngine({ forward, adapters, directory = TINY_CHAT, ...options }: Options = {}): Promise<DirectEngine> {
   openMlx(locateNativeLibrary(), true);
   const checkpoint = await openCheckpoint(TINY_CHAT);
-  const loaded = await loadModel(directory === TINY_CHAT ? checkpoint : await openCheckpoint(directory));
+  const loaded = await loadModel(directory === TINY_CHAT ? checkpoint : await openCheckpoint(directory), { adapters });
   const tokenizer = loadTokenizer({ tokenizerJson: checkpoint.tokenizerJson, tokenizerConfig: checkpoint.tokenizerConfig ?? {} });
   const failures: EngineFailure[] = [];
   let computed = 0;

@@ -67,14 +67,15 @@ describe("bias and penalties", () => {
 
   test("are told apart from rows that have none", () => {
     expect(hasPenalty(row({ temperature: 1, topK: 3, output: [1], repetitionContextSize: 5 }))).toBe(false);
-    for (const setting of [
+    const settings: Parameters<typeof row>[0][] = [
       { repetitionPenalty: 1.1 },
       { presencePenalty: -1 },
       { frequencyPenalty: 0.1 },
       { logitBias: new Map([[1, 2]]) },
       { banned: [3] },
-      { dry: new Map([[3, 1]]) },
-    ]) {
+      { repetitions: new Map([[3, 1]]) },
+    ];
+    for (const setting of settings) {
       expect(hasPenalty(row(setting))).toBe(true);
     }
   });

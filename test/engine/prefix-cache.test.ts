@@ -57,7 +57,9 @@ function askAll({ engine }: DirectEngine, conversations: readonly number[][][]):
 }
 
 const PARITY = join(import.meta.dir, "../fixtures/parity");
-const models = readdirSync(PARITY).filter((name) => existsSync(join(PARITY, name, "case.json")));
+/** Those with learned positions have room for too few tokens; `test/parity/reuse.test.ts` has them as well. */
+const SHORT = ["gpt2", "gpt_bigcode"];
+const models = readdirSync(PARITY).filter((name) => existsSync(join(PARITY, name, "case.json")) && !SHORT.includes(name));
 
 describe("random conversations that branch, are cut and edited, in a crowd: the tokens of a server without a cache", () => {
   test.each(["tiny-chat", ...models])("%s", async (name) => {

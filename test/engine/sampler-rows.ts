@@ -25,7 +25,7 @@ type RowOptions = Partial<Omit<SamplerRow, "sampling">> & Partial<SamplingParams
 
 /** A row that draws greedily from its logits unless told otherwise. */
 export function row(options: RowOptions = {}): SamplerRow {
-  const { prompt, output, pending, banned, position, logprobs, seed, allowed, dry, exempt, ...sampling } = options;
+  const { prompt, output, pending, banned, position, logprobs, seed, allowed, repetitions, exempt, ...sampling } = options;
   return {
     sampling: { ...GREEDY, ...sampling },
     prompt: prompt ?? [],
@@ -36,7 +36,7 @@ export function row(options: RowOptions = {}): SamplerRow {
     logprobs: logprobs ?? null,
     seed: seed ?? 0,
     allowed: allowed ?? null,
-    dry: dry ?? null,
+    repetitions: repetitions ?? null,
     exempt: exempt ?? [],
   };
 }

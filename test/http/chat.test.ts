@@ -86,6 +86,7 @@ test("sampling defaults are the model's, and null means absent", async () => {
     ignoreEos: false,
     sampling: { temperature: 0.6, topP: 0.95, topK: 20, minP: 0.01, repetitionPenalty: 1.1, seed: null, presencePenalty: 0 },
   });
+  expect(server.submitted[0]?.request.sampling).toMatchObject({ typicalP: 1, topNSigma: 0, xtc: null, dry: null });
 });
 
 test("every parameter reaches the engine", async () => {
@@ -100,7 +101,15 @@ test("every parameter reaches the engine", async () => {
     repetition_penalty: 1.3,
     repetition_context_size: 64,
     presence_penalty: -1,
+    presence_context_size: 20,
     frequency_penalty: 2,
+    frequency_context_size: 30,
+    typical_p: 0.7,
+    top_n_sigma: -1,
+    xtc_probability: 0.5,
+    dry_multiplier: 0.8,
+    dry_allowed_length: 3,
+    dry_sequence_breakers: ["\n", "\ud800"],
     logit_bias: { "3": -100, "511": 1.5 },
     seed: -4,
     stop: ["x", "\ud800y"],
@@ -127,7 +136,13 @@ test("every parameter reaches the engine", async () => {
       repetitionPenalty: 1.3,
       repetitionContextSize: 64,
       presencePenalty: -1,
+      presenceContextSize: 20,
       frequencyPenalty: 2,
+      frequencyContextSize: 30,
+      typicalP: 0.7,
+      topNSigma: 0,
+      xtc: { probability: 0.5, threshold: 0.1 },
+      dry: { multiplier: 0.8, base: 1.75, allowedLength: 3, range: 0, sequenceBreakers: ["\n", "\ufffd"] },
       seed: -4,
     },
   });

@@ -230,3 +230,45 @@ test("all failures on these paths are of Anthropic's shape, and no others", asyn
   const bearer = { authorization: "Bearer key" };
   expect((await post("/v1/messages", { messages: [user("hi")], max_tokens: 1 }, bearer)).status).toBe(200);
 });
+
+test("whatever is put in any place of a request: an answer, or 400 with Anthropic's error", async () => {
+  const request = {
+    system: [text("s")],
+    messages: [
+      user([text("a")]),
+      assistant([{ type: "thinking", thinking: "", signature: "thinking:?" }, toolUse]),
+      user([toolResult({ content: [text("r")] })]),
+    ],
+    tools: [{ name: "add", description: "d", input_schema: { type: "object" } }],
+    tool_choice: { type: "auto", disable_parallel_tool_use: true },
+    thinking: { type: "enabled", budget_tokens: 5 },
+    output_config: { effort: "low" },
+    stop_sequences: ["x"],
+    metadata: { user_id: "u" },
+  };
+  const odd = [null, "", "\ud800", -1, 0.5, 1e300, true, [], {}, [null], { type: "text" }, { type: "__proto__" }];
+  const { message } = createScene({ template: "<think><tool_call>" });
+  const places = [...listPlaces(request)];
+  expect(places.length).toBeGreaterThan(40);
+  for (const place of places) {
+    for (const value of odd) {
+      const body = structuredClone(request);
+      const parent = place.slice(0, -1).reduce<Node>((node, key) => node[key] as Node, body as unknown as Node);
+      parent[place.at(-1)!] = value;
+      const response = await message(body);
+      const answer = (await response.json()) as { type: string };
+      const isAnswer = response.status === 200 && answer.type === "message";
+      const isRefusal = response.status === 400 && answer.type === "error";
+      expect(isAnswer || isRefusal, `${place.join(".")} = ${JSON.stringify(value)}: ${JSON.stringify(answer)}`).toBe(true);
+    }
+  }
+});
+
+type Node = { [key: string]: unknown };
+
+function* listPlaces(node: object, path: string[] = []): Generator<string[]> {
+  for (const [key, value] of Object.entries(node)) {
+    yield [...path, key];
+    if (typeof value === "object" && value !== null) yield* listPlaces(value, [...path, key]);
+  }
+}

@@ -19,12 +19,12 @@ interface Node {
   rule: string;
 }
 
-/** Text up to the first stop and what follows it; `mayEnd`: or up to the end of the output. */
-export function writeFreeText(stops: readonly Stop[], mayEnd: boolean, rules: Rules): Alternative {
-  const stem = rules.name("f");
+/** Text up to the first stop and what follows it; `mayEnd`: or up to the end of the output. The rule is `name`. */
+export function writeFreeText(name: string, stops: readonly Stop[], mayEnd: boolean, rules: Rules): void {
   const nodes: Node[] = [];
   const make = (): Node => {
-    const node: Node = { next: new Map(), fail: null, stop: null, rule: `${stem}_${nodes.length}` };
+    const rule = nodes.length === 0 ? name : `${name}_${nodes.length}`;
+    const node: Node = { next: new Map(), fail: null, stop: null, rule };
     nodes.push(node);
     return node;
   };
@@ -49,7 +49,6 @@ export function writeFreeText(stops: readonly Stop[], mayEnd: boolean, rules: Ru
     });
     rules.set(node.rule, [...(mayEnd ? [[]] : []), ...known, ...others]);
   }
-  return [{ rule: root.rule }];
 }
 
 function linkFailures(root: Node): void {

@@ -5,6 +5,7 @@ import { type FileStore, now } from "../../storage/file-store.ts";
 import { readJsonObject } from "../body.ts";
 import { type HttpContext, ownerOf } from "../context.ts";
 import { generationFailures } from "../failures.ts";
+import { readQuery } from "../query.ts";
 import { checked, described } from "../schema.ts";
 import { BatchList, type BatchObject, BatchParams, BatchQuery, BatchRequest, BatchObject as BatchSchema } from "./model.ts";
 
@@ -68,6 +69,7 @@ export function batchRoutes(context: HttpContext, { batches, files, wake }: Batc
         return { object: "list" as const, data, first_id, last_id, has_more: found.length > limit };
       },
       {
+        transform: readQuery,
         query: checked(BatchQuery),
         response: { 200: described(BatchList), ...failures },
         detail: {

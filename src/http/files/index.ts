@@ -3,6 +3,7 @@ import { NotFound } from "../../errors.ts";
 import type { FileStore, StoredFile } from "../../storage/file-store.ts";
 import { type HttpContext, ownerOf } from "../context.ts";
 import { generationFailures } from "../failures.ts";
+import { readQuery } from "../query.ts";
 import { checked, described } from "../schema.ts";
 import { readForm } from "./form.ts";
 import { DeletedFile, FileList, FileObject, FileParams, FileQuery, FileUpload } from "./model.ts";
@@ -47,6 +48,7 @@ export function fileRoutes(context: HttpContext, files: FileStore) {
         return { object: "list" as const, data, first_id, last_id, has_more: found.length > limit };
       },
       {
+        transform: readQuery,
         query: checked(FileQuery),
         response: { 200: described(FileList), ...failures },
         detail: {

@@ -26,6 +26,20 @@ export const Model = v.object({
   owned_by: v.string(),
   architecture: v.string(),
   context_length: count,
+  capabilities: v.pipe(
+    v.object({
+      completions: v.boolean(),
+      chat: v.boolean(),
+      streaming: v.boolean(),
+      tools: v.pipe(v.boolean(), v.description("Its chat template shows tools.")),
+      structured_output: v.boolean(),
+      reasoning: v.pipe(v.boolean(), v.description("Its chat template knows reasoning.")),
+      prompt_caching: v.boolean(),
+      embeddings: v.boolean(),
+      vision: v.boolean(),
+    }),
+    v.description("What may be asked of it."),
+  ),
   details: v.optional(v.pipe(ModelDetails, v.description("Only when a single model is asked for."))),
   parent: v.optional(v.pipe(v.string(), v.description("Of an adapter: the model that it belongs to."))),
   // What Anthropic's clients look for.

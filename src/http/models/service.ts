@@ -1,6 +1,7 @@
 import type { ModelInfo, ModelSummary } from "../../engine/request.ts";
 import { NotFound } from "../../errors.ts";
 import type { HttpContext } from "../context.ts";
+import { listCapabilities } from "./capabilities.ts";
 import type { Model, ModelDetails } from "./model.ts";
 
 /** What a request is answered by. */
@@ -19,12 +20,13 @@ export function chooseModel({ server, options }: HttpContext, name: string | nul
 }
 
 /** The served model or an adapter, by any of its names. Throws `NotFound`. */
-export function findModel({ server }: HttpContext, name: string): Model {
+export function findModel(context: HttpContext, name: string): Model {
+  const { server } = context;
   const found = find(server.model, name);
   if (!found) throw unknownModel(server.model, name);
   const { summary } = server.model;
   const details = summary && found.adapter === null && { details: toDetails(summary) };
-  return { ...toModel(server.model, found), ...details };
+  return { ...toModel(context, found), ...details };
 }
 
 /** What a model is made of and takes, in the API's words. */
@@ -43,12 +45,14 @@ export function toDetails(summary: ModelSummary): ModelDetails {
 }
 
 /** The model comes first. */
-export function listModels({ server: { model } }: HttpContext): Model[] {
+export function listModels(context: HttpContext): Model[] {
+  const { model } = context.server;
   const choices = [{ model: model.id, adapter: null }, ...model.adapters.map((adapter) => ({ model: adapter, adapter }))];
-  return choices.map((choice) => toModel(model, choice));
+  return choices.map((choice) => toModel(context, choice));
 }
 
-function toModel({ id, created, architecture, contextLength }: ModelInfo, choice: ModelChoice): Model {
+function toModel(context: HttpContext, choice: ModelChoice): Model {
+  const { id, created, architecture, contextLength } = context.server.model;
   return {
     id: choice.model,
     object: "model",
@@ -56,6 +60,7 @@ function toModel({ id, created, architecture, contextLength }: ModelInfo, choice
     owned_by: "mlx-cb-serve",
     architecture,
     context_length: contextLength,
+    capabilities: listCapabilities(context),
     ...(choice.adapter !== null && { parent: id }),
   };
 }

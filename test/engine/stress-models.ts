@@ -1,0 +1,25 @@
+/** The models under stress, and what traffic needs to know of them. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { rowBytes } from "../../src/kv/row-size.ts";
+import { openMlx } from "../../src/mlx/array.ts";
+import { locateNativeLibrary } from "../../src/mlx/library.ts";
+import { openCheckpoint } from "../../src/models/checkpoint.ts";
+import { loadModel } from "../../src/models/load.ts";
+import type { StressOptions } from "./stress-run.ts";
+import { TINY_CHAT } from "./tiny-chat.ts";
+
+/** Prompt and output of the longest request. */
+const LONGEST = 1024;
+
+export async function readModelShape(name: string): Promise<StressOptions> {
+  openMlx(locateNativeLibrary(), true);
+  const directory = name === "tiny-chat" ? TINY_CHAT : join(import.meta.dir, "../fixtures/parity", name);
+  const loaded = await loadModel(await openCheckpoint(directory));
+  const { vocabSize, caches } = loaded.model;
+  const longestRowBytes = rowBytes(caches, loaded.dtype, LONGEST);
+  loaded.free();
+  const folder = join(directory, "adapters");
+  const adapters = existsSync(folder) ? [{ name: "own", path: folder }] : [];
+  return { directory, adapters, vocabSize, longestRowBytes };
+}
