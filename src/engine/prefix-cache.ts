@@ -1,64 +1,14 @@
 /** Reuse of computed prefixes in the batch: what sequences have computed is kept in blocks, and what others need of it is copied. */
 import type { KvPool } from "../kv/pool.ts";
 import type { RowTable } from "../kv/rows.ts";
-import { byteLengthOf, keep, release, submit } from "../mlx/array.ts";
+import { submit } from "../mlx/array.ts";
 import type { MxArray } from "../mlx/ffi.ts";
-import { type Block, BlockIndex, type Payload } from "../prefix/block-index.ts";
+import { BLOCK_OVERHEAD, type Block, BlockIndex } from "../prefix/block-index.ts";
 import { Boundaries, type CacheSizes } from "../prefix/boundaries.ts";
-import { blockKey } from "../prefix/keys.ts";
-import type { PrefixSource, Schedulable } from "./scheduler.ts";
-
-/** What the cache sees of a sequence. */
-export interface PrefixSequence extends Schedulable {
-  readonly promptLength: number;
-  /** Under which its blocks are kept: equal for those that may share. */
-  readonly prefixRoot: string;
-  /** Tokens that were taken from the cache when it was first let in. */
-  cachedTokens: number;
-  /** Token id at a position; null while it is in flight. */
-  token(position: number): number | null;
-}
-
-/** An array that lives as long as its block, and as somebody has retained it. */
-export class ArrayPayload implements Payload {
-  readonly bytes: number;
-  readonly array: MxArray;
-  #holders = 1;
-
-  /** Takes the array out of the scope at hand. */
-  constructor(array: MxArray) {
-    this.array = keep(array);
-    this.bytes = byteLengthOf(array);
-  }
-
-  retain(): void {
-    this.#holders++;
-  }
-
-  free(): void {
-    if (--this.#holders === 0) release(this.array);
-  }
-}
-
-/** What has just been kept, for whoever keeps it longer than the memory does. */
-export interface NewContent {
-  /** Of the block, and how many come before it. */
-  key: string;
-  depth: number;
-  kind: "tokens" | "state";
-  payload: ArrayPayload;
-}
-
-interface Tracked {
-  /** Of its blocks as far as their tokens are known. */
-  keys: string[];
-  /** Blocks that are in the cache or have been given up. */
-  done: number;
-  /** A state whose block's tokens are not known yet. */
-  pending: { blocks: number; state: ArrayPayload } | null;
-  /** Block whose state was kept last while decoding: the next one takes its place. */
-  lastState: string | null;
-}
+import { Claims } from "../prefix/claims.ts";
+import { type ArrayPayload, ContentBatch, type NewContent } from "./array-payload.ts";
+import { extendKeys, type PrefixSequence, type Tracked, track } from "./prefix-sequence.ts";
+import type { PrefixSource } from "./scheduler.ts";
 
 export interface PrefixCacheOptions {
   blockTokens: number;
@@ -67,8 +17,8 @@ export interface PrefixCacheOptions {
   limitBytes: number;
   /** Bytes that rows and blocks may have together. */
   budgetBytes: number;
-  /** Called when the copies have been computed. */
-  onKept?: (contents: readonly NewContent[]) => void;
+  /** Called when the copies have been computed; they live until it is done. It never rejects. */
+  onKept?: (contents: readonly NewContent[]) => Promise<void>;
 }
 
 interface Import<T> {
@@ -77,6 +27,8 @@ interface Import<T> {
   blocks: readonly Block<ArrayPayload>[];
 }
 
+export type { PrefixSequence } from "./prefix-sequence.ts";
+
 export class PrefixCache<T extends PrefixSequence> implements PrefixSource<T> {
   readonly index: BlockIndex<ArrayPayload>;
   readonly #options: PrefixCacheOptions;
@@ -84,9 +36,12 @@ export class PrefixCache<T extends PrefixSequence> implements PrefixSource<T> {
   readonly #rows: RowTable;
   readonly #pool: KvPool;
   readonly #tracked = new Map<T, Tracked>();
-  /** Who computes a block that is not there yet. */
-  readonly #claims = new Map<string, T>();
+  readonly #claims: Claims<T>;
   #imports: Import<T>[] = [];
+  /** Copies that are computed or passed on. */
+  readonly #reports = new Set<Promise<void>>();
+  /** Another one begins when everything is forgotten. */
+  #era = 0;
 
   constructor(rows: RowTable, pool: KvPool, options: PrefixCacheOptions) {
     this.#rows = rows;
@@ -94,14 +49,19 @@ export class PrefixCache<T extends PrefixSequence> implements PrefixSource<T> {
     this.#options = options;
     this.#boundaries = new Boundaries(options.blockTokens, options.sizes);
     this.index = new BlockIndex(options.limitBytes);
+    this.#claims = new Claims((sequence) => rows.place(sequence.id) !== undefined);
+  }
+
+  /** How much is noted of sequences: nothing when none is there. */
+  get noted(): number {
+    return this.#tracked.size + this.#claims.size + this.#imports.length;
   }
 
   /** Keys of the sequence's whole blocks as far as its tokens are known. */
   enter(sequence: T): readonly string[] {
-    const tracked: Tracked = { keys: [], done: 0, pending: null, lastState: null };
+    const tracked = track();
     this.#tracked.set(sequence, tracked);
-    this.#extendKeys(sequence, tracked);
-    return tracked.keys;
+    return extendKeys(sequence, tracked, this.#options.blockTokens);
   }
 
   /** To be called while the sequence still has its row. */
@@ -111,7 +71,7 @@ export class PrefixCache<T extends PrefixSequence> implements PrefixSource<T> {
     this.publish([sequence]);
     this.#tracked.delete(sequence);
     tracked.pending?.state.free();
-    for (const key of tracked.keys) if (this.#claims.get(key) === sequence) this.#claims.delete(key);
+    this.#claims.release(tracked.keys, sequence);
     this.#imports = this.#imports.filter((wanted) => wanted.sequence !== sequence);
   }
 
@@ -126,20 +86,30 @@ export class PrefixCache<T extends PrefixSequence> implements PrefixSource<T> {
     if (this.#boundaries.stateful) blocks = blocks.slice(0, blocks.findLastIndex(({ state }) => state !== null) + 1);
     if (blocks.length === 0) return 0;
     this.#imports.push({ sequence, start: sequence.computed, blocks });
-    const tokens = blocks.length * blockTokens;
-    if (sequence.length === sequence.promptLength) sequence.cachedTokens += tokens;
-    return tokens;
+    const end = (first + blocks.length) * blockTokens;
+    // They are not kept again when they are gone from the cache: a window's row does not hold them any more.
+    tracked.done = Math.max(tracked.done, first + blocks.length);
+    // What it had before it was put back to the queue counts only once.
+    const gained = end - Math.max(tracked.reached, sequence.computed);
+    if (sequence.length === sequence.promptLength && gained > 0) sequence.cachedTokens += gained;
+    tracked.reached = Math.max(tracked.reached, end);
+    return blocks.length * blockTokens;
   }
 
   /** Whether another running sequence is about to compute what this one needs next. */
   waits(sequence: T): boolean {
     const tracked = this.#tracked.get(sequence);
-    const { blockTokens } = this.#options;
+    const { blockTokens, sizes } = this.#options;
+    if (!tracked || sequence.computed % blockTokens !== 0 || !this.index.takes(sizes.blockBytes)) return false;
     const boundary = this.#boundaries.next(sequence.computed, sequence.promptLength);
-    if (!tracked || sequence.computed % blockTokens !== 0 || boundary === null) return false;
-    const owner = this.#claims.get(tracked.keys[boundary / blockTokens - 1]!);
-    if (owner !== undefined && owner !== sequence && owner.computed < boundary && this.#rows.place(owner.id)) return true;
-    this.#claim(sequence, tracked);
+    if (boundary === null) return false;
+    const key = tracked.keys[boundary / blockTokens - 1]!;
+    const owner = this.#claims.owner(key);
+    if (owner !== undefined && (owner === sequence || this.#tracked.get(owner)?.givenUp)) return false;
+    if (this.#claims.isTaken(key, boundary, sequence)) return true;
+    for (let at: number | null = boundary; at !== null; at = this.#boundaries.next(at, sequence.promptLength)) {
+      this.#claims.claim(tracked.keys[at / blockTokens - 1]!, at, sequence);
+    }
     return false;
   }
 
@@ -175,48 +145,50 @@ export class PrefixCache<T extends PrefixSequence> implements PrefixSource<T> {
     this.index.limitTo(Math.max(0, Math.min(limitBytes, budgetBytes - this.#rows.bytes)));
     const due = [...sequences].filter((sequence) => this.#isDue(sequence));
     if (due.length === 0) return null;
-    const kept: NewContent[] = [];
-    const done = this.#copy(() => due.flatMap((sequence) => this.#export(sequence, this.#tracked.get(sequence)!, kept)));
-    this.#report(done, kept);
-    return done;
+    const contents = new ContentBatch();
+    try {
+      const done = this.#copy(() => {
+        for (const sequence of due) this.#export(sequence, this.#tracked.get(sequence)!, contents);
+        return contents.made;
+      });
+      this.#report(done, contents);
+      return done;
+    } catch (error) {
+      contents.free();
+      throw error;
+    }
   }
 
-  #report(done: Promise<void>, kept: readonly NewContent[]): void {
+  #report(done: Promise<void>, contents: ContentBatch): void {
     const { onKept } = this.#options;
-    if (!onKept || kept.length === 0) return;
-    // The index may drop them before they are computed.
-    for (const { payload } of kept) payload.retain();
-    const free = () => {
-      for (const { payload } of kept) payload.free();
+    const era = this.#era;
+    const pass = async () => {
+      if (onKept && contents.kept.length > 0 && this.#era === era) await onKept(contents.kept);
     };
-    // A copy that failed has failed the engine as well, which says so.
-    done.then(() => onKept(kept)).then(free, free);
+    // Blocks that were not computed must not be there. Whether the engine can go on is seen by its own steps.
+    const report = done
+      .then(pass, () => this.clear())
+      .finally(() => {
+        contents.free();
+        this.#reports.delete(report);
+      });
+    this.#reports.add(report);
   }
 
+  /** Settles when everything that was kept has been passed on. */
+  async settled(): Promise<void> {
+    while (this.#reports.size > 0) await Promise.all(this.#reports);
+  }
+
+  /** Drops all blocks. */
   clear(): void {
     this.index.clear();
   }
 
-  #claim(sequence: T, { keys }: Tracked): void {
-    const { blockTokens } = this.#options;
-    let at: number | null = sequence.computed;
-    for (;;) {
-      at = this.#boundaries.next(at, sequence.promptLength);
-      if (at === null) return;
-      const key = keys[at / blockTokens - 1]!;
-      const owner = this.#claims.get(key);
-      if (owner === undefined || !this.#rows.place(owner.id) || owner.computed >= at) this.#claims.set(key, sequence);
-    }
-  }
-
-  #extendKeys(sequence: T, { keys }: Tracked): void {
-    const { blockTokens } = this.#options;
-    const known = Math.floor((sequence.length - sequence.inFlight) / blockTokens);
-    while (keys.length < known) {
-      const first = keys.length * blockTokens;
-      const tokens = Int32Array.from({ length: blockTokens }, (_, i) => sequence.token(first + i)!);
-      keys.push(blockKey(keys.at(-1) ?? sequence.prefixRoot, tokens));
-    }
+  /** Drops all blocks, and passes nothing on that was computed before. */
+  forget(): void {
+    this.#era++;
+    this.clear();
   }
 
   /** Whole blocks that are computed and of which the tokens are known. */
@@ -227,6 +199,7 @@ export class PrefixCache<T extends PrefixSequence> implements PrefixSource<T> {
   #isDue(sequence: T): boolean {
     const tracked = this.#tracked.get(sequence);
     if (!tracked || !this.#rows.place(sequence.id)) return false;
+    tracked.reached = Math.max(tracked.reached, sequence.computed);
     const complete = this.#complete(sequence);
     if (tracked.done < complete || (tracked.pending && tracked.pending.blocks <= complete)) return true;
     return this.#wantsState(sequence, tracked);
@@ -242,56 +215,62 @@ export class PrefixCache<T extends PrefixSequence> implements PrefixSource<T> {
     return this.#boundaries.next(computed - 1, promptLength) === computed;
   }
 
-  /** Returns what has to be computed. */
-  #export(sequence: T, tracked: Tracked, kept: NewContent[]): MxArray[] {
-    const { blockTokens, sizes } = this.#options;
+  #export(sequence: T, tracked: Tracked, contents: ContentBatch): void {
+    const { blockTokens } = this.#options;
     const { sizeClass, row } = this.#rows.place(sequence.id)!;
     const content = this.#pool.rows(sizeClass);
-    const arrays: MxArray[] = [];
-    this.#extendKeys(sequence, tracked);
+    extendKeys(sequence, tracked, blockTokens);
     const complete = this.#complete(sequence);
     for (; tracked.done < complete; tracked.done++) {
-      const key = tracked.keys[tracked.done]!;
-      const parent = tracked.done === 0 ? null : tracked.keys[tracked.done - 1]!;
-      if (this.index.get(key)) continue;
-      const reachable = parent === null || this.index.get(parent) !== undefined;
-      if (!reachable || !this.index.makeRoom(sizes.blockBytes, parent)) {
-        tracked.done = complete;
-        break;
-      }
-      if (sizes.blockBytes === 0) {
-        this.index.add(parent, key, null);
-        continue;
-      }
-      const payload = new ArrayPayload(content.exportTokens(row, tracked.done * blockTokens, blockTokens));
-      this.index.add(parent, key, payload);
-      arrays.push(payload.array);
-      kept.push({ key, depth: tracked.done, kind: "tokens", payload });
+      const exported = () => contents.make(content.exportTokens(row, tracked.done * blockTokens, blockTokens));
+      tracked.givenUp = !this.#keepBlock(tracked, exported, contents);
+      if (tracked.givenUp) tracked.done = complete - 1;
     }
     if (this.#wantsState(sequence, tracked)) {
       tracked.pending?.state.free();
-      tracked.pending = { blocks: sequence.computed / blockTokens, state: new ArrayPayload(content.exportState(row)) };
-      arrays.push(tracked.pending.state.array);
+      tracked.pending = { blocks: sequence.computed / blockTokens, state: contents.make(content.exportState(row)) };
     }
-    if (tracked.pending && tracked.pending.blocks <= complete) this.#addState(sequence, tracked, tracked.pending, kept);
-    return arrays;
+    if (tracked.pending && tracked.pending.blocks <= complete) this.#addState(sequence, tracked, tracked.pending, contents);
   }
 
-  #addState({ promptLength }: T, tracked: Tracked, { blocks, state }: NonNullable<Tracked["pending"]>, kept: NewContent[]): void {
+  /** False when there is no place for the block, and so for none after it. */
+  #keepBlock({ keys, done }: Tracked, exported: () => ArrayPayload, contents: ContentBatch): boolean {
+    const { blockBytes } = this.#options.sizes;
+    const key = keys[done]!;
+    const parent = done === 0 ? null : keys[done - 1]!;
+    if (this.index.get(key)) return true;
+    if (parent !== null && !this.index.get(parent)) return false;
+    if (!this.index.makeRoom(BLOCK_OVERHEAD + blockBytes, parent)) return false;
+    if (blockBytes === 0) return this.index.add(parent, key, null);
+    const payload = exported();
+    if (!this.index.add(parent, key, payload)) {
+      payload.free();
+      return false;
+    }
+    contents.keep({ key, depth: done, kind: "tokens", payload });
+    return true;
+  }
+
+  #addState(
+    { promptLength }: T,
+    tracked: Tracked,
+    { blocks, state }: NonNullable<Tracked["pending"]>,
+    contents: ContentBatch,
+  ): void {
     tracked.pending = null;
     const key = tracked.keys[blocks - 1]!;
     if (!this.index.addState(key, state)) {
       state.free();
       return;
     }
-    kept.push({ key, depth: blocks - 1, kind: "state", payload: state });
+    contents.keep({ key, depth: blocks - 1, kind: "state", payload: state });
     if (blocks * this.#options.blockTokens < promptLength) return;
     if (tracked.lastState) this.index.dropState(tracked.lastState);
     tracked.lastState = key;
   }
 
   /** Submits what `build` returns as a step of its own: the one stream runs it after what was submitted before. */
-  #copy(build: () => MxArray[]): Promise<void> {
+  #copy(build: () => readonly MxArray[]): Promise<void> {
     return submit(() => {
       this.#pool.apply(this.#rows.takeActions());
       const arrays = build();

@@ -6,6 +6,7 @@ import type { RowTable } from "../kv/rows.ts";
 import type { Dtype } from "../mlx/dtype.ts";
 import type { DiskStore } from "../prefix/disk-store.ts";
 import { BLOCK_TOKENS, rootKey } from "../prefix/keys.ts";
+import type { NewContent } from "./array-payload.ts";
 import { PrefixCache } from "./prefix-cache.ts";
 import { contentShapes, PrefixDisk } from "./prefix-disk.ts";
 import type { GenerationRequest } from "./request.ts";
@@ -29,23 +30,25 @@ export interface CachedModel {
   dtype: Dtype;
 }
 
+/** So long a request waits for the disk: what comes later is of use all the same, but a disk that hangs must not hold it up. */
+const PATIENCE_MS = 5000;
+
 export class Prefixes {
   readonly cache: PrefixCache<Sequence>;
-  readonly #disk: PrefixDisk | null;
+  readonly #disk: PrefixDisk<Sequence> | null;
   readonly #options: PrefixOptions;
 
   private constructor(rows: RowTable, pool: KvPool, { caches, dtype }: CachedModel, options: PrefixOptions) {
     const { prefixCacheBytes = 0, prefixStore = null, kvBudgetBytes } = options;
-    const disk = prefixStore && new PrefixDisk(prefixStore, contentShapes(caches, dtype));
-    this.#disk = disk;
     this.#options = options;
     this.cache = new PrefixCache(rows, pool, {
       blockTokens: BLOCK_TOKENS,
       sizes: contentSizes(caches, dtype, BLOCK_TOKENS),
       limitBytes: prefixCacheBytes,
       budgetBytes: kvBudgetBytes,
-      ...(disk && { onKept: (contents) => disk.save(contents) }),
+      ...(prefixStore && { onKept: (contents) => this.#save(contents) }),
     });
+    this.#disk = prefixStore && new PrefixDisk(prefixStore, contentShapes(caches, dtype), this.cache);
   }
 
   /** Null when nothing is to be kept. */
@@ -68,25 +71,39 @@ export class Prefixes {
     const most = Math.min(keys.length, Math.floor((sequence.length - 1) / BLOCK_TOKENS));
     if (!this.#disk || most === 0) return;
     sequence.ready = false;
+    const begin = () => {
+      clearTimeout(timer);
+      sequence.ready = true;
+      onReady();
+    };
+    const timer = setTimeout(begin, PATIENCE_MS);
     this.#disk
-      .load(this.cache, keys, most)
+      .load({ keys, most, isWanted: () => !sequence.finished })
       .catch((error) => this.#options.onWarning?.("a block of the prefix cache could not be read", error))
-      .finally(() => {
-        sequence.ready = true;
-        onReady();
-      });
+      .finally(begin);
+  }
+
+  async #save(contents: readonly NewContent[]): Promise<void> {
+    try {
+      await this.#disk?.save(contents);
+    } catch (error) {
+      this.#options.onWarning?.("a block of the prefix cache could not be written", error);
+    }
   }
 
   /** Forgets everything. Returns the bytes of memory given back. */
   async clear(): Promise<number> {
     const { bytes } = this;
-    this.cache.clear();
+    this.cache.forget();
     await this.#disk?.clear();
     return bytes;
   }
 
   /** Waits until what is queued for the disk is there. */
   async close(): Promise<void> {
-    await this.#disk?.close();
+    this.#disk?.stop();
+    this.cache.clear();
+    await this.cache.settled();
+    await this.#disk?.flush();
   }
 }

@@ -1,71 +1,16 @@
 /** Decides what the next step computes. Pure: no tensors, no clock. Sarathi / vLLM V1 style token-budget plans. */
 import { Overloaded } from "../errors.ts";
 import type { RowTable } from "../kv/rows.ts";
+import type { Plan, PrefillLoad, PrefixSource, Schedulable, SchedulerOptions } from "./scheduler-contract.ts";
 
-/** What the scheduler sees of a sequence, and moves on. */
-export interface Schedulable {
-  readonly id: number;
-  /** Tokens that exist, sampled ones still in flight included. */
-  length: number;
-  /** Tokens whose cache entries exist once the submitted steps have run. */
-  computed: number;
-  /** Sampled tokens whose values are not known yet. */
-  inFlight: number;
-  /** Its next token waits to be drawn: it takes no part in steps. */
-  readonly held?: boolean;
-  /** Runs only in what others leave: it waits behind them, and goes back to the queue when they need its place. */
-  readonly background?: boolean;
-  /** False: not to be let in yet; true by default. */
-  readonly ready?: boolean;
-  /** Length at which no further token is wanted. */
-  readonly maxLength: number;
-}
-
-export interface PlanItem<T extends Schedulable> {
-  sequence: T;
-  /** Position of the first token to compute. */
-  start: number;
-  count: number;
-  /** The last token is the newest: a next one is sampled. */
-  sample: boolean;
-}
-
-export interface Plan<T extends Schedulable> {
-  items: PlanItem<T>[];
-  /** Put back to the queue for want of memory; their cache is gone. */
-  preempted: T[];
-  /** Too long for the memory even alone: they end here, all their tokens known. */
-  exhausted: T[];
-}
-
-/** What decides how many prompt tokens a step may have. */
-export interface PrefillLoad {
-  /** Rows that decode in the step. */
-  decoding: number;
-  /** Sequences that still wait for their first token. */
-  prompts: number;
-}
-
-/** What other sequences have computed already. */
-export interface PrefixSource<T> {
-  /** Tokens after the computed ones that need not be computed: they will be in the row before the step runs. */
-  reuse(sequence: T): number;
-  /** Whether another one is about to compute what this one needs next. */
-  waits(sequence: T): boolean;
-  /** Tokens after the computed ones that a step may have at most. */
-  spanLimit(sequence: T): number;
-}
-
-export interface SchedulerOptions {
-  maxBatchSize: number;
-  /** At least maxBatchSize, so that every decoding row fits into every step. */
-  maxTokensPerStep: number;
-  maxQueue: number;
-  /** The most tokens of one sequence in a step; any number unless told. */
-  maxSpan?: number;
-  /** Share of the cache memory up to which new sequences are let in beside others: 0.8 unless told. */
-  admissionShare?: number;
-}
+export type {
+  Plan,
+  PlanItem,
+  PrefillLoad,
+  PrefixSource,
+  Schedulable,
+  SchedulerOptions,
+} from "./scheduler-contract.ts";
 
 /** How often a waiting sequence may be overtaken by ones that need less memory. */
 const MAX_OVERTAKES = 32;
@@ -223,10 +168,13 @@ export class Scheduler<T extends Schedulable> {
 
   /** Lets waiting sequences in while there are places and memory; one that finds no memory may be overtaken for a while. */
   #admit(plan: Plan<T>): void {
+    let wanting = false;
     for (let i = 0; i < this.#waiting.length; ) {
       if (this.#running.length >= this.#options.maxBatchSize) return;
       const waiting = this.#waiting[i]!;
       const { sequence } = waiting;
+      // What is left is what somebody waits for who goes before it: it would be put back in the next step.
+      if (sequence.background && wanting) return;
       // A preempted one waits for its last token's value.
       if (sequence.ready === false) {
         i++;
@@ -246,7 +194,10 @@ export class Scheduler<T extends Schedulable> {
       } else if (!sequence.background && sequence.inFlight === 0 && this.#youngestBackground()) {
         this.#preempt(this.#youngestBackground()!, plan);
       } else if (waiting.overtaken >= MAX_OVERTAKES) return;
-      else i++;
+      else {
+        wanting = true;
+        i++;
+      }
     }
   }
 

@@ -1,6 +1,7 @@
 /** A loaded model with its engine: what the HTTP layer serves and what a library user holds. */
 import { basename, resolve } from "node:path";
 import { type EngineFailure, InvalidRequest, StartupError, Unavailable } from "../errors.ts";
+import { GrammarService } from "../grammar/service.ts";
 import { openMlx } from "../mlx/array.ts";
 import { locateNativeLibrary } from "../mlx/library.ts";
 import { activeMemory, cacheMemory, deviceMemory, peakMemory, setCacheLimit, setMemoryLimit } from "../mlx/memory.ts";
@@ -34,6 +35,7 @@ import type {
   ServerStatus,
 } from "./request.ts";
 import type { ServerOptions } from "./server-options.ts";
+import { vocabularyOf } from "./vocabulary.ts";
 
 export type { ServerOptions } from "./server-options.ts";
 
@@ -42,6 +44,7 @@ interface Loaded {
   tokenizer: Tokenizer;
   template: ChatTemplate;
   engine: Engine;
+  grammars: GrammarService;
   info: ModelInfo;
   /** Null: the model makes no embeddings. */
   embedding: LanguageEmbedder | null;
@@ -158,8 +161,8 @@ export class ContinuousBatchingServer implements InferenceServer {
     return this.#running.tokenizer.tokenBytes(id);
   }
 
-  async compileGrammar(spec: GrammarSpec): Promise<CompiledGrammar> {
-    throw new InvalidRequest(`Structured output (${spec.kind}) is not there yet.`);
+  compileGrammar(spec: GrammarSpec, signal?: AbortSignal): Promise<CompiledGrammar> {
+    return this.#running.grammars.compile(spec, signal);
   }
 
   async clearPrefixCache(): Promise<number> {
@@ -195,6 +198,7 @@ export class ContinuousBatchingServer implements InferenceServer {
     if (!parts || this.#status === "stopping") return;
     this.#status = "stopping";
     await Promise.all([parts.engine.close(graceMs), parts.embedding?.embedder.close(graceMs)]);
+    parts.grammars.close();
     parts.embedding?.free();
     parts.loaded.free();
   }
@@ -247,6 +251,8 @@ export class ContinuousBatchingServer implements InferenceServer {
     const { eosTokenIds, sampling } = readGenerationConfig(checkpoint, { neutral: this.#options.ignoreGenerationConfig });
     const endToken = tokenizer.tokenId(readTokenText(checkpoint.tokenizerConfig?.eos_token) ?? "");
     const { contextLength, vocabSize } = loaded.model;
+    // Where no config names them, the tokenizer does, as in mlx-lm.
+    const endTokenIds = eosTokenIds.length === 0 && endToken !== undefined ? [endToken] : eosTokenIds;
     const engine = new Engine(loaded, tokenizer, {
       maxBatchSize,
       maxTokensPerStep: this.#maxTokensPerStep,
@@ -257,8 +263,7 @@ export class ContinuousBatchingServer implements InferenceServer {
       prefixStore,
       onWarning: (message, error) => this.#log("warn", message, { error }),
       prefixCacheBytes: this.#options.prefixCacheMemory ?? Math.floor(kvBytes / 2),
-      // Where no config names them, the tokenizer does, as in mlx-lm.
-      eosTokenIds: eosTokenIds.length === 0 && endToken !== undefined ? [endToken] : eosTokenIds,
+      eosTokenIds: endTokenIds,
       smallestSizeClass: this.#options.smallestSizeClass,
       onFailure: (error) => this.#fail(error),
     });
@@ -275,7 +280,8 @@ export class ContinuousBatchingServer implements InferenceServer {
       summary,
       defaultSampling: sampling,
     };
-    this.#parts = { loaded, tokenizer, template, engine, info, embedding };
+    const grammars = new GrammarService(vocabularyOf(tokenizer, vocabSize, endTokenIds));
+    this.#parts = { loaded, tokenizer, template, engine, grammars, info, embedding };
   }
 
   #fail(error: EngineFailure): void {

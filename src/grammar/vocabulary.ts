@@ -1,4 +1,5 @@
 /** A tokenizer's tokens as the workers share them. */
+import { InvalidRequest } from "../errors.ts";
 import { MOST_SPECIALS } from "./automata/char-set.ts";
 import { specialBytes } from "./automata/utf8.ts";
 
@@ -27,7 +28,7 @@ export interface PackedVocabulary {
 const MOST_MS = 3;
 const CHECK_EVERY = 256;
 
-/** Takes its time, so that the event loop stays free. */
+/** Takes its time, so that the event loop stays free. Throws `InvalidRequest` for tokens that cannot spell JSON. */
 export async function packVocabulary({ size, bytes, isSpecial, endTokenIds }: Vocabulary): Promise<PackedVocabulary> {
   const ends = new Uint32Array(new SharedArrayBuffer(4 * size));
   const specials: string[] = [];
@@ -44,6 +45,10 @@ export async function packVocabulary({ size, bytes, isSpecial, endTokenIds }: Vo
     if (id % CHECK_EVERY > 0 || performance.now() - begun < MOST_MS) continue;
     await new Promise((resolve) => setImmediate(resolve));
     begun = performance.now();
+  }
+  const canSpell = (char: string) => chunks.some((chunk) => chunk.length === 1 && chunk[0] === char.charCodeAt(0));
+  if (!canSpell("{") || !canSpell('"')) {
+    throw new InvalidRequest("The output of this model cannot be held to a grammar: its tokens do not stand for texts that follow each other.");
   }
   const all = new Uint8Array(new SharedArrayBuffer(total));
   chunks.forEach((chunk, id) => {

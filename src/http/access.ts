@@ -12,7 +12,7 @@ export function answerPreflight(request: Request): Response {
   return new Response(null, {
     status: 204,
     headers: {
-      "access-control-allow-methods": "GET, POST, OPTIONS",
+      "access-control-allow-methods": "GET, POST, DELETE, OPTIONS",
       "access-control-allow-headers":
         request.headers.get("access-control-request-headers") ?? "authorization, content-type, x-api-key",
       "access-control-max-age": "86400",

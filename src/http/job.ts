@@ -130,7 +130,10 @@ export function countUsage(job: Job, reasoningTokens = 0): Usage {
   };
 }
 
-/** Of each prompt what its first choice found in the prefix cache: the other choices find the first one's work there. */
+/** Of each prompt what none of its choices had to compute: one of them, whichever comes first, leaves its work to the others. */
 function countCached({ generations, choices }: Job): number {
-  return generations.reduce((sum, { cachedTokenCount }, i) => (i % choices === 0 ? sum + cachedTokenCount : sum), 0);
+  const counts = generations.map(({ cachedTokenCount }) => cachedTokenCount);
+  let sum = 0;
+  for (let first = 0; first < counts.length; first += choices) sum += Math.min(...counts.slice(first, first + choices));
+  return sum;
 }

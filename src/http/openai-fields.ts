@@ -12,7 +12,7 @@ function only(values: readonly (string | number)[], description: string) {
 }
 
 /** Nothing but null. */
-function never(message: string) {
+export function never(message: string) {
   return v.nullish(v.pipe(v.null(message), v.description(`Not supported: ${message}`)));
 }
 

@@ -7,14 +7,20 @@ import { FileStore } from "../storage/file-store.ts";
 import { BatchRunner } from "./batches/runner.ts";
 import type { LogLine } from "./context.ts";
 
+/** How long it takes at most until one of several servers does what another has taken in, or takes the work over. */
+const LOOK_MS = 1000;
+
 export class Storage {
   readonly files: FileStore;
   readonly batches: BatchStore;
   readonly #database: Database;
-  readonly #claim: { release(): void } | null;
+  readonly #directory: string | null;
+  #claim: { release(): void } | null;
   #runner: BatchRunner | null = null;
+  #look: NodeJS.Timeout | null = null;
 
   private constructor(directory: string | null) {
+    this.#directory = directory;
     this.#database = openDatabase(directory);
     this.files = new FileStore(this.#database);
     this.batches = new BatchStore(this.#database);
@@ -31,11 +37,22 @@ export class Storage {
     return this.#claim !== null;
   }
 
-  /** Goes on with what is unfinished, as soon as `ready` says so. */
+  /** Goes on with what is unfinished, as soon as `ready` says so and no other server does. */
   begin(handle: (request: Request) => Promise<Response>, ready: () => boolean, log: (line: LogLine) => void): void {
-    if (!this.#claim) return;
-    this.#runner ??= new BatchRunner({ batches: this.batches, files: this.files, handle, ready, log });
-    this.#runner.start();
+    const directory = this.#directory;
+    const look = () => {
+      if (!this.#claim && directory !== null) {
+        this.#claim = claimDirectory(directory);
+        if (this.#claim) log({ level: "info", message: `works off the batches in ${directory} from now on` });
+      }
+      if (!this.#claim) return;
+      this.#runner ??= new BatchRunner({ batches: this.batches, files: this.files, handle, ready, log });
+      this.#runner.start();
+    };
+    look();
+    if (directory === null || this.#look) return;
+    this.#look = setInterval(look, LOOK_MS);
+    this.#look.unref();
   }
 
   wake(): void {
@@ -44,6 +61,7 @@ export class Storage {
 
   /** Stops the work; what is left is done after the next start. */
   async close(): Promise<void> {
+    if (this.#look) clearInterval(this.#look);
     await this.#runner?.stop();
     this.#claim?.release();
     this.#database.close();

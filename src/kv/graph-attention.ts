@@ -48,9 +48,13 @@ export function openGraphAttention(
     indexes.set(key, made);
     return made;
   };
+  const written = new Set<number>();
   return (cache, q, k, v, options) => {
     const spec = caches[cache]!;
     if (isState(spec)) throw new StartupError(`cache ${cache} holds a state, not keys`);
+    // A second update would take the buffer from under what reads the first one.
+    if (k !== null && written.has(cache)) throw new StartupError(`cache ${cache} is written twice in one step`);
+    if (k !== null) written.add(cache);
     const parts = indexesOf(spec).flatMap((index) =>
       attendClass({ spec, pair: pair(index.group.sizeClass, cache), index, options }, { q, k, v }, layout.tokenCount),
     );

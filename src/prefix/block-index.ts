@@ -25,6 +25,9 @@ interface Leaf<P extends Payload> {
   lastUse: number;
 }
 
+/** What a block takes besides its payloads, about: without it a model that has only states would have blocks without end. */
+export const BLOCK_OVERHEAD = 256;
+
 export class BlockIndex<P extends Payload> {
   readonly #blocks = new Map<string, Block<P>>();
   /** Binary heap of ends of chains, the least recently used on top. */
@@ -43,6 +46,11 @@ export class BlockIndex<P extends Payload> {
 
   get size(): number {
     return this.#blocks.size;
+  }
+
+  /** Whether the limit leaves room for a block of so many bytes, with nothing else beside it. */
+  takes(bytes: number): boolean {
+    return BLOCK_OVERHEAD + bytes <= this.#limit;
   }
 
   get(key: string): Block<P> | undefined {
@@ -80,11 +88,12 @@ export class BlockIndex<P extends Payload> {
   /** Adds a block behind `parent` (null: a first one). False, and nothing kept, when it is there, its parent is not, or there is no room. */
   add(parent: string | null, key: string, tokens: P | null): boolean {
     const before = parent === null ? null : this.#blocks.get(parent);
-    if (before === undefined || this.#blocks.has(key) || !this.makeRoom(tokens?.bytes ?? 0, parent)) return false;
+    const bytes = BLOCK_OVERHEAD + (tokens?.bytes ?? 0);
+    if (before === undefined || this.#blocks.has(key) || !this.makeRoom(bytes, parent)) return false;
     const block: Block<P> = { key, parent: before, tokens, state: null, children: 0, lastUse: 0 };
     if (before) before.children++;
     this.#blocks.set(key, block);
-    this.#bytes += tokens?.bytes ?? 0;
+    this.#bytes += bytes;
     this.#use(block);
     return true;
   }
@@ -133,6 +142,7 @@ export class BlockIndex<P extends Payload> {
 
   #drop(block: Block<P>): void {
     this.#blocks.delete(block.key);
+    this.#bytes -= BLOCK_OVERHEAD;
     for (const payload of [block.tokens, block.state]) {
       if (payload === null) continue;
       this.#bytes -= payload.bytes;

@@ -48,6 +48,8 @@ export class DiskStore {
   #refused = false;
   #writesToScan = RESCAN_WRITES;
   #tail: Promise<void> = Promise.resolve();
+  /** Another one begins when all blocks are removed: what was queued before is not written. */
+  #era = 0;
 
   private constructor(options: DiskStoreOptions) {
     this.#options = { queueBytes: 2 ** 28, writeFile: writePrivately, ...options };
@@ -82,9 +84,10 @@ export class DiskStore {
     const bytes = content.data.byteLength;
     if (this.#refused || this.#entries.has(path) || this.#waiting + bytes > this.#options.queueBytes) return;
     this.#waiting += bytes;
+    const era = this.#era;
     this.#tail = this.#tail.then(async () => {
       try {
-        if (!this.#refused) await this.#write(path, content, depth);
+        if (!this.#refused && this.#era === era) await this.#write(path, content, depth);
       } catch (error) {
         this.#refused = true;
         this.#options.onRefusal?.(error);
@@ -128,6 +131,7 @@ export class DiskStore {
 
   /** Removes all blocks. */
   async clear(): Promise<void> {
+    this.#era++;
     await this.flush();
     await this.#scan();
     for (const path of [...this.#entries.keys()]) await this.#remove(path);
@@ -228,7 +232,10 @@ async function writePrivately(path: string, parts: readonly Uint8Array[]): Promi
   try {
     // The mode of `open` is subject to the process's mask, which can only take away; this is for odd file systems.
     await chmod(path, 0o600);
-    for (const part of parts) await file.writev([part]);
+    for (const part of parts) {
+      // A disk that becomes full takes a part first, and says why only when it is asked to take the rest.
+      for (let at = 0; at < part.byteLength; ) at += (await file.write(part, at, part.byteLength - at)).bytesWritten;
+    }
   } finally {
     await file.close();
   }

@@ -8,8 +8,8 @@ const HEX_DIGITS = 32;
 /** What blocks must share to be exchangeable, as the key that the first block's builds on. */
 export function rootKey(parts: readonly string[]): string {
   const hash = new Bun.CryptoHasher("sha256");
-  // A length before each part, so that no two lists run together.
-  for (const part of parts) hash.update(`${Buffer.byteLength(part)}:`).update(part);
+  // A length before each part, so that no two lists run together. UTF-8 would make one of all unpaired surrogates.
+  for (const part of parts) hash.update(`${part.length}:`).update(Buffer.from(part, "utf16le"));
   return hash.digest("hex").slice(0, HEX_DIGITS);
 }
 

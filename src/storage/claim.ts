@@ -6,14 +6,16 @@ import { join } from "node:path";
  * process has it.
  */
 export function claimDirectory(directory: string): { release(): void } | null {
-  const lock = new Database(join(directory, "runner.lock"), { create: true });
+  let lock: Database | null = null;
   try {
+    lock = new Database(join(directory, "runner.lock"), { create: true });
     lock.run("PRAGMA locking_mode = EXCLUSIVE");
     lock.run("BEGIN EXCLUSIVE");
   } catch {
     // Held by somebody else; other reasons come to the same: the work is not ours.
-    lock.close();
+    lock?.close();
     return null;
   }
-  return { release: () => lock.close() };
+  const held = lock;
+  return { release: () => held.close() };
 }

@@ -1,5 +1,5 @@
 /** The server's own database: uploaded files, and batches with what has been done of them. */
-import { Database } from "bun:sqlite";
+import { Database, SQLiteError } from "bun:sqlite";
 import { chmodSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { StartupError } from "../errors.ts";
@@ -22,6 +22,9 @@ const TABLES = `
   ) STRICT;
   CREATE INDEX lines_to_do ON lines (batch, line) WHERE status IS NULL;
 `;
+
+/** Whether it was the database that failed: its disk is full, gone or busy, and may be well again later. */
+export const isStorageFailure = (error: unknown): boolean => error instanceof SQLiteError;
 
 /** Opens the database of a directory, or one in memory for null. Throws `StartupError` when it cannot be used. */
 export function openDatabase(directory: string | null): Database {

@@ -12,6 +12,11 @@ export interface StoredFile {
 /** Rows of a size that takes the database no noticeable time. */
 const CHUNK_BYTES = 2 ** 20;
 
+/** `bytes` of a file that is not all there yet. */
+const UNFINISHED = -1;
+/** By then an upload has ended, or a crash has cut it off. Another process may be at one now. */
+const ABANDONED_SECONDS = 86_400;
+
 const pause = () => new Promise((resolve) => setImmediate(resolve));
 
 /** Files as their owners have sent them, or as batches have made them. An owner sees only its own. */
@@ -20,19 +25,23 @@ export class FileStore {
 
   constructor(database: Database) {
     this.#database = database;
-    // Chunks of uploads that a crash has cut off.
+    database.query("DELETE FROM files WHERE bytes = ? AND created_at < ?").run(UNFINISHED, now() - ABANDONED_SECONDS);
     database.run("DELETE FROM chunks WHERE file NOT IN (SELECT id FROM files)");
   }
 
-  /** A file is there for others only when all of it is. */
+  /** A file is there for others only when all of it is. One that is added again under its id takes the former one's place. */
   async add(
     owner: string,
-    { filename, purpose }: Pick<StoredFile, "filename" | "purpose">,
+    { id = newId(), filename, purpose }: Pick<StoredFile, "filename" | "purpose"> & { id?: string },
     parts: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   ): Promise<StoredFile> {
-    const file = { id: `file-${crypto.randomUUID().replaceAll("-", "")}`, filename, purpose, bytes: 0, created_at: now() };
+    const file = { id, filename, purpose, bytes: 0, created_at: now() };
     const insert = this.#database.query("INSERT INTO chunks (file, place, data) VALUES (?, ?, ?)");
     let place = 0;
+    this.delete(owner, id);
+    this.#database
+      .query("INSERT INTO files (id, owner, filename, purpose, bytes, created_at) VALUES (?, ?, ?, ?, ?, ?)")
+      .run(id, owner, filename, purpose, UNFINISHED, file.created_at);
     try {
       for await (const part of parts) {
         for (let at = 0; at < part.byteLength; at += CHUNK_BYTES) {
@@ -41,11 +50,9 @@ export class FileStore {
         }
         file.bytes += part.byteLength;
       }
-      this.#database
-        .query("INSERT INTO files (id, owner, filename, purpose, bytes, created_at) VALUES (?, ?, ?, ?, ?, ?)")
-        .run(file.id, owner, filename, purpose, file.bytes, file.created_at);
+      this.#database.query("UPDATE files SET bytes = ? WHERE id = ?").run(file.bytes, id);
     } catch (error) {
-      this.#database.query("DELETE FROM chunks WHERE file = ?").run(file.id);
+      this.delete(owner, id);
       throw error;
     }
     return file;
@@ -54,7 +61,7 @@ export class FileStore {
   get(owner: string, id: string): StoredFile | null {
     return this.#database
       .query<StoredFile, [string, string]>(
-        "SELECT id, filename, purpose, bytes, created_at FROM files WHERE id = ? AND owner = ?",
+        `SELECT id, filename, purpose, bytes, created_at FROM files WHERE id = ? AND owner = ? AND bytes <> ${UNFINISHED}`,
       )
       .get(id, owner);
   }
@@ -69,7 +76,7 @@ export class FileStore {
     return this.#database
       .query<StoredFile, (string | number | null)[]>(
         `SELECT id, filename, purpose, bytes, created_at FROM files
-         WHERE owner = ?1 AND (?2 IS NULL OR purpose = ?2) AND (?3 IS NULL OR rowid ${beyond} (SELECT rowid FROM files WHERE id = ?3))
+         WHERE owner = ?1 AND bytes <> ${UNFINISHED} AND (?2 IS NULL OR purpose = ?2) AND (?3 IS NULL OR rowid ${beyond} (SELECT rowid FROM files WHERE id = ?3))
          ORDER BY rowid ${order} LIMIT ?4`,
       )
       .all(owner, purpose, after, limit);
@@ -95,6 +102,8 @@ export class FileStore {
     })();
   }
 }
+
+const newId = () => `file-${crypto.randomUUID().replaceAll("-", "")}`;
 
 /** Unix seconds. */
 export const now = () => Math.floor(Date.now() / 1000);

@@ -34,12 +34,17 @@ const requestOf = ({ request, behaviour }: StressJob, grammars: ImitationGrammar
 };
 
 /** Each request alone, on an engine that keeps nothing. */
-export async function answerAlone(jobs: readonly StressJob[], { directory, adapters, vocabSize }: StressOptions): Promise<Outcome[]> {
+export async function answerAlone(
+  jobs: readonly StressJob[],
+  { directory, adapters, vocabSize }: StressOptions,
+): Promise<Outcome[]> {
   const direct = await startEngine({ directory, adapters, maxBatchSize: 1 });
   const outcomes: Outcome[] = [];
   for (const job of jobs) {
     const request = requestOf(job, [], vocabSize);
-    outcomes.push(await outcomeOf(direct.engine.submit({ ...request, background: false }), { ...job, reader: { kind: "patient" } }));
+    outcomes.push(
+      await outcomeOf(direct.engine.submit({ ...request, background: false }), { ...job, reader: { kind: "patient" } }),
+    );
   }
   await direct.close();
   return outcomes;
@@ -65,7 +70,8 @@ async function outcomeOf(generation: Generation, { reader, request }: StressJob,
     }
     const answer = await collect(tapping(generation, ids));
     const { cachedTokenCount: cachedTokens } = generation;
-    if (cachedTokens >= request.promptTokens.length) throw new Error(`${cachedTokens} of ${request.promptTokens.length} tokens cached`);
+    if (cachedTokens >= request.promptTokens.length)
+      throw new Error(`${cachedTokens} of ${request.promptTokens.length} tokens cached`);
     return { kind: "answered", answer, cachedTokens };
   } catch (error) {
     if (error instanceof Unavailable) return { kind: "cut", ids };
@@ -127,7 +133,8 @@ export async function runCrowd(random: Prng, jobs: readonly StressJob[], options
   const problems: unknown[] = [];
   const watch = setInterval(() => {
     if (engine.kvBytes > settings.kvBudgetBytes) problems.push(`rows take ${engine.kvBytes} of ${settings.kvBudgetBytes}`);
-    if (engine.prefixBytes > settings.prefixCacheBytes) problems.push(`blocks take ${engine.prefixBytes} of ${settings.prefixCacheBytes}`);
+    if (engine.prefixBytes > settings.prefixCacheBytes)
+      problems.push(`blocks take ${engine.prefixBytes} of ${settings.prefixCacheBytes}`);
   }, 1);
   const unhandled = (error: unknown) => problems.push(error);
   process.on("unhandledRejection", unhandled);
@@ -140,7 +147,8 @@ export async function runCrowd(random: Prng, jobs: readonly StressJob[], options
         try {
           return await outcomeOf(engine.submit(requestOf(job, grammars, vocabSize), controller.signal), job, controller);
         } catch (error) {
-          if (error instanceof Unavailable || error instanceof Overloaded || error instanceof InvalidRequest) return { kind: "refused" };
+          if (error instanceof Unavailable || error instanceof Overloaded || error instanceof InvalidRequest)
+            return { kind: "refused" };
           throw error;
         }
       }),
@@ -149,7 +157,11 @@ export async function runCrowd(random: Prng, jobs: readonly StressJob[], options
       await Bun.sleep(closesAfterMs);
       await within(20_000, engine.close(random.pick([0, 5, 50])), () => "close hangs");
     }
-    const outcomes = await within(60_000, all, () => `a request hangs: ${JSON.stringify({ settings, active: engine.activeCount, queue: engine.queueSize })}`);
+    const outcomes = await within(
+      60_000,
+      all,
+      () => `a request hangs: ${JSON.stringify({ settings, active: engine.activeCount, queue: engine.queueSize })}`,
+    );
     await vandal.stop();
     if (closesAfterMs === null) await rest(direct);
     await within(20_000, direct.close(), () => "close hangs");
@@ -157,7 +169,8 @@ export async function runCrowd(random: Prng, jobs: readonly StressJob[], options
     if (direct.failures.length > 0) throw direct.failures[0]!;
     if (problems.length > 0) throw problems[0];
     if (liveArrays() !== before) throw new Error(`${liveArrays() - before} arrays are left`);
-    for (const { made, disposed } of grammars) if (made !== disposed) throw new Error(`${made} matchers, ${disposed} disposed of`);
+    for (const { made, disposed } of grammars)
+      if (made !== disposed) throw new Error(`${made} matchers, ${disposed} disposed of`);
     const cachedTokens = outcomes.reduce((sum, o) => sum + (o.kind === "answered" ? o.cachedTokens : 0), 0);
     return { outcomes, cachedTokens, computed: direct.computed(), closedEarly: closesAfterMs !== null, settings };
   } finally {
@@ -218,7 +231,9 @@ function vandalise(random: Prng, { engine }: DirectEngine, blocks: string | null
 }
 
 function harm(random: Prng, blocks: string): void {
-  const files = readdirSync(blocks).flatMap((folder) => readdirSync(join(blocks, folder)).map((name) => join(blocks, folder, name)));
+  const files = readdirSync(blocks).flatMap((folder) =>
+    readdirSync(join(blocks, folder)).map((name) => join(blocks, folder, name)),
+  );
   for (const file of files) {
     if (!random.chance(0.3)) continue;
     try {

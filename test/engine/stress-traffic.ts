@@ -32,7 +32,8 @@ export interface StressJob {
   reader: Reader;
 }
 
-const tokenIds = (random: Prng, count: number, vocabSize: number) => Array.from({ length: count }, () => random.int(1, vocabSize - 1));
+const tokenIds = (random: Prng, count: number, vocabSize: number) =>
+  Array.from({ length: count }, () => random.int(1, vocabSize - 1));
 
 /** Beginnings that prompts share, some the beginnings of others. */
 function drawBeginnings(random: Prng, { longest, vocabSize }: TrafficOptions): number[][] {

@@ -25,7 +25,8 @@ function serve(server: ImitationServer, { directory = null, ...options }: AppOpt
       apiKey,
       baseURL: "http://localhost/v1",
       maxRetries: 0,
-      fetch: async (url, init) => app.handle(new Request(url, init)),
+      fetch: async (input: string | URL | Request, init?: RequestInit) =>
+        app.handle(new Request(input instanceof Request ? input.url : input.toString(), init)),
     });
   return { storage, client, close: () => opened.splice(opened.indexOf(storage), 1)[0]!.close() };
 }

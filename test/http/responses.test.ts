@@ -157,7 +157,9 @@ describe("a stream", () => {
   });
 
   test("that nobody reads any more is cancelled, and not kept", async () => {
-    const { openai, server } = createResponder({ steps: [...script(["a"]).slice(0, 1), { waitMs: 60_000 }] });
+    const lines: string[] = [];
+    const options = { log: ({ message }: { message: string }) => void lines.push(message) };
+    const { openai, server } = createResponder({ steps: [...script(["a"]).slice(0, 1), { waitMs: 60_000 }], options });
     const stream = await openai.responses.create({ input: "hi", stream: true });
     let id = "";
     for await (const event of stream) {
@@ -166,6 +168,9 @@ describe("a stream", () => {
     }
     for (let tries = 0; tries < 500 && !server.submitted[0]?.cancelled; tries++) await Bun.sleep(2);
     expect(server.submitted[0]?.cancelled).toBe(true);
+    for (let tries = 0; tries < 500 && lines.length === 0; tries++) await Bun.sleep(2);
+    // The line that every request has at its end.
+    expect(lines).toEqual(["completion"]);
     expect(await openai.responses.retrieve(id).catch((error: unknown) => (error as APIError).status)).toBe(404);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { BlockIndex, type Payload } from "../../src/prefix/block-index.ts";
+import { BLOCK_OVERHEAD, BlockIndex, type Payload } from "../../src/prefix/block-index.ts";
 import { blockKey, rootKey } from "../../src/prefix/keys.ts";
 import { Prng } from "../engine/prng.ts";
 
@@ -66,8 +66,8 @@ class Model {
   }
 
   add(parent: string | null, key: string, bytes: number): boolean {
-    if ((parent !== null && !this.at(parent)) || this.at(key) || !this.makeRoom(bytes, parent)) return false;
-    this.blocks.push({ key, parent, bytes, state: 0, used: 0 });
+    if ((parent !== null && !this.at(parent)) || this.at(key) || !this.makeRoom(BLOCK_OVERHEAD + bytes, parent)) return false;
+    this.blocks.push({ key, parent, bytes: BLOCK_OVERHEAD + bytes, state: 0, used: 0 });
     this.use(key);
     return true;
   }
@@ -89,8 +89,8 @@ class Model {
 
 test("100,000 random operations: the same blocks as a plain model, within the limit, chains complete, each payload freed once", () => {
   const random = new Prng(5);
-  const index = new BlockIndex<Thing>(3000);
-  const model = new Model(3000);
+  const index = new BlockIndex<Thing>(10_000);
+  const model = new Model(10_000);
   const made = new Map<Thing, string>();
   const chain = (): string[] => {
     // Few different tokens, so that chains share their beginnings and branch.
@@ -120,7 +120,7 @@ test("100,000 random operations: the same blocks as a plain model, within the li
       if (added) made.set(thing, key);
     } else if (action < 9) expect(index.find(keys).length).toBe(model.find(keys));
     else {
-      const limit = random.chance(0.02) ? 0 : random.int(500, 4000);
+      const limit = random.chance(0.02) ? 0 : random.int(2000, 14_000);
       index.limitTo(limit);
       model.limit = limit;
       if (model.bytes > limit) model.evict(limit, null);

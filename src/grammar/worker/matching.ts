@@ -13,6 +13,7 @@ export interface Limit {
   isJson: boolean;
 }
 
+const QUOTE = 0x22;
 /** Bytes that are looked at for what is incomplete: more than backslashes come in a row by chance. */
 const TAIL = 256;
 
@@ -23,6 +24,8 @@ export class Matching {
   readonly #mask: Int32Array;
   /** Of an output that is JSON. */
   readonly #position = new StringPosition();
+  /** How long the string may get that one is in, when that is known. */
+  #mostInString: number | null = null;
   /** The last bytes of one that is not. */
   #tail: Uint8Array = new Uint8Array();
 
@@ -38,8 +41,11 @@ export class Matching {
     const bytes = this.#tokens.bytes(token);
     const accepted = this.#masking.accept(token) && (this.#limit === null || this.#limit.exact.acceptBytes(bytes));
     if (!accepted) throw new Error(`token ${token} was not allowed`);
-    if (this.#limit?.isJson) this.#position.push(bytes);
-    else if (this.#limit) this.#tail = Uint8Array.from([...this.#tail, ...bytes].slice(-TAIL));
+    if (this.#limit?.isJson) {
+      if (bytes.includes(QUOTE)) this.#mostInString = null;
+      this.#position.push(bytes);
+    }
+    if (this.#limit && !this.#limit.isJson) this.#tail = Uint8Array.from([...this.#tail, ...bytes].slice(-TAIL));
   }
 
   /** Writes the mask; returns the bits of the state. Throws when nothing can follow. */
@@ -64,10 +70,12 @@ export class Matching {
   /** Takes out the tokens that would make a string too long. */
   #shorten(words: Int32Array, { exact, shortest, isJson }: Limit): void {
     this.#tokens.dropLongOpenings(words);
-    let position = this.#position;
-    if (!isJson) position = StringPosition.inside(incompleteEnd(this.#tail));
-    else if (!position.inString || position.count + LOOKAHEAD <= shortest) return;
-    const room = roomLeft(position, this.#masking, exact);
-    if (room !== null) this.#tokens.keepWithin(words, position, room);
+    const position = isJson ? this.#position : StringPosition.inside(incompleteEnd(this.#tail));
+    if (isJson && (!position.inString || position.count + LOOKAHEAD <= shortest)) return;
+    const known = this.#mostInString;
+    const room = known === null ? roomLeft(position, this.#masking, exact) : known - position.count;
+    if (room === null) return;
+    this.#tokens.keepWithin(words, position, room);
+    if (isJson) this.#mostInString = position.count + room;
   }
 }

@@ -16,7 +16,9 @@ export type FromWorker =
   /** `problem`: why the client's grammar cannot be had. `broken`: the worker is of no use any more. */
   | { type: "compiled"; grammar: number; problem: string | null; memoryBytes: number; broken: boolean }
   | { type: "stepped"; results: readonly StepResult[] }
-  | { type: "failed"; matcher: number; reason: string; broken: boolean };
+  | { type: "failed"; matcher: number; reason: string; broken: boolean }
+  /** The grammar of a matcher that was to be opened has been forgotten. */
+  | { type: "unknown"; matcher: number };
 
 export type StepResult = readonly [matcher: number, state: number];
 

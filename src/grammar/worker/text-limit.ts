@@ -13,7 +13,7 @@ export class StringPosition {
   /** Characters of the string so far, one that is not complete included. */
   count = 0;
   /** Bytes that complete the character or escape that is not complete. */
-  #completion: number[] = [];
+  #completion: readonly number[] = [];
   #escape = 0;
 
   get completion(): readonly number[] {
@@ -21,7 +21,7 @@ export class StringPosition {
   }
 
   push(bytes: Uint8Array): void {
-    for (const byte of bytes) this.#byte(byte);
+    for (const byte of bytes) this.pushByte(byte);
   }
 
   /** Within a string, behind these bytes. */
@@ -41,7 +41,7 @@ export class StringPosition {
     return copy;
   }
 
-  #byte(byte: number): void {
+  pushByte(byte: number): void {
     if (!this.inString) {
       if (byte === QUOTE) {
         this.inString = true;
@@ -72,11 +72,13 @@ const BACKSLASH = 0x5c;
 const ZERO = 0x30;
 const LETTER_N = 0x6e;
 const LETTER_U = 0x75;
-const FILLER = 0x78;
+/** U+0378, which is no character yet: strings of any content have it, those of patterns hardly ever. */
+const FILLER = [0xcd, 0xb8];
+const NOTHING: readonly number[] = [];
 
 /** Bytes that may follow the first one of a character. */
-function continuation(lead: number): number[] {
-  if (lead < 0xc0) return [];
+function continuation(lead: number): readonly number[] {
+  if (lead < 0xc0) return NOTHING;
   if (lead < 0xe0) return [0x80];
   if (lead < 0xf0) return [lead === 0xe0 ? 0xa0 : 0x80, 0x80];
   return [lead === 0xf0 ? 0x90 : 0x80, 0x80, 0x80];
@@ -103,7 +105,7 @@ function isEscaped(bytes: Uint8Array, at: number): boolean {
 /** How many more characters the string may have, at most `LOOKAHEAD`; null when it is none that `masking` does not count. */
 export function roomLeft(position: StringPosition, masking: Matcher, exact: Matcher): number | null {
   const accepts = (matcher: Matcher, count: number) => {
-    const text = Uint8Array.from([...position.completion, ...Array<number>(count).fill(FILLER)]);
+    const text = Uint8Array.from([...position.completion, ...Array<readonly number[]>(count).fill(FILLER).flat()]);
     if (text.length === 0) return true;
     const accepted = matcher.acceptBytes(text);
     if (accepted) matcher.undo();
@@ -124,9 +126,6 @@ export function roomLeft(position: StringPosition, masking: Matcher, exact: Matc
 export function charactersAdded(position: StringPosition, bytes: Uint8Array): number {
   const at = position.clone();
   const before = at.count;
-  for (const byte of bytes) {
-    at.push(Uint8Array.of(byte));
-    if (!at.inString) break;
-  }
+  for (let i = 0; i < bytes.length && at.inString; i++) at.pushByte(bytes[i]!);
   return at.count - before;
 }

@@ -1,5 +1,6 @@
 /** Works off batches behind live traffic: checks their requests, runs them, writes their output files. */
 import type { Batch, BatchLine, BatchStore, DoneLine } from "../../storage/batch-store.ts";
+import { isStorageFailure } from "../../storage/database.ts";
 import { type FileStore, now } from "../../storage/file-store.ts";
 import { type LogLine, markBackground } from "../context.ts";
 import { createLineReader } from "./lines.ts";
@@ -24,50 +25,75 @@ interface Work {
 const PAGE = 64;
 /** After an answer that says that the server is busy or not there yet. */
 const RETRY_MS = 500;
+/** After the database has failed. */
+const STORAGE_RETRY_MS = 5000;
 
 const pause = () => new Promise((resolve) => setImmediate(resolve));
 
 export class BatchRunner {
   readonly #options: RunnerOptions;
   readonly #stopping = new AbortController();
+  readonly #stopped = Promise.withResolvers<void>();
   #wake: (() => void) | null = null;
   #loop: Promise<void> | null = null;
+  /** What is being answered, and what ends it. */
+  #answering: { work: Work; ending: AbortController } | null = null;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
   }
 
-  /** Begins, or goes on, with what is unfinished. */
+  /** Looks for what is unfinished, or cancelled. */
   start(): void {
     this.#loop ??= this.#run();
+    if (this.#answering && this.#isOver(this.#answering.work)) this.#answering.ending.abort();
     this.#wake?.();
   }
 
   /** Leaves what is running undone; the next start does it. */
   async stop(): Promise<void> {
     this.#stopping.abort();
+    this.#stopped.resolve();
     this.#wake?.();
     await this.#loop;
   }
 
   async #run(): Promise<void> {
     while (!this.#stopping.signal.aborted) {
-      const [work] = this.#options.batches.unfinished();
-      if (!work) {
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
-        this.#wake = null;
-        continue;
-      }
       try {
-        await this.#advance(work);
+        const [work] = this.#options.batches.unfinished();
+        if (work) await this.#advanceOrFail(work);
+        else await this.#idle();
       } catch (error) {
-        this.#options.log({ level: "error", message: "a batch failed", batch: work.batch.id, error: String(error) });
-        const reason = { code: "internal_error", message: String(error).slice(0, 500), param: null, line: null };
-        this.#options.batches.update(work.batch.id, { status: "failed", failed_at: now(), errors: [reason] });
+        // What is recorded stays as it is, and what is not is done again.
+        this.#options.log({ level: "error", message: "batches cannot be recorded and wait", error: String(error) });
+        await Promise.race([Bun.sleep(STORAGE_RETRY_MS), this.#stopped.promise]);
       }
     }
+  }
+
+  async #idle(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+    this.#wake = null;
+  }
+
+  /** Throws when the database has failed: that is not the batch's fault. */
+  async #advanceOrFail(work: Work): Promise<void> {
+    try {
+      await this.#advance(work);
+    } catch (error) {
+      if (isStorageFailure(error)) throw error;
+      this.#options.log({ level: "error", message: "a batch failed", batch: work.batch.id, error: String(error) });
+      const reason = { code: "internal_error", message: String(error).slice(0, 500), param: null, line: null };
+      this.#options.batches.update(work.batch.id, { status: "failed", failed_at: now(), errors: [reason] });
+    }
+  }
+
+  /** Whether nothing more of the batch is to be run. */
+  #isOver({ owner, batch }: Work): boolean {
+    return this.#stopping.signal.aborted || this.#options.batches.get(owner, batch.id)?.status !== "in_progress";
   }
 
   /** Brings a batch to its next status. */
@@ -105,9 +131,11 @@ export class BatchRunner {
   async #answer(work: Work): Promise<void> {
     const { batches, concurrency = 32 } = this.#options;
     const { batch } = work;
+    const ending = new AbortController();
+    const signal = AbortSignal.any([ending.signal, this.#stopping.signal]);
     let last = 0;
     let page: BatchLine[] = [];
-    const isOver = () => this.#stopping.signal.aborted || batches.get(work.owner, batch.id)?.status !== "in_progress";
+    const isOver = () => signal.aborted || this.#isOver(work);
     const next = (): BatchLine | undefined => {
       if (page.length === 0) page = batches.linesToDo(batch.id, last, PAGE);
       const line = page.shift();
@@ -116,15 +144,26 @@ export class BatchRunner {
     };
     const worker = async () => {
       for (let line = next(); line; line = next()) {
-        while (!isOver() && !(await this.#answerLine(work, line))) await Bun.sleep(RETRY_MS);
+        while (!isOver() && !(await this.#answerLine(work, line, signal))) await Bun.sleep(RETRY_MS);
         if (isOver()) return;
       }
     };
-    await Promise.all(Array.from({ length: concurrency }, worker));
+    this.#answering = { work, ending };
+    // When one fails the others end first: what comes next must not meet them.
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: concurrency }, () =>
+        worker().catch((error: unknown) => {
+          ending.abort();
+          throw error;
+        }),
+      ),
+    );
+    this.#answering = null;
+    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
   }
 
   /** False: to be tried again. */
-  async #answerLine({ owner, batch }: Work, { line, body }: BatchLine): Promise<boolean> {
+  async #answerLine({ owner, batch }: Work, { line, body }: BatchLine, signal: AbortSignal): Promise<boolean> {
     const { handle, ready, batches } = this.#options;
     if (now() >= batch.expires_at) {
       batches.finishLine(
@@ -136,7 +175,6 @@ export class BatchRunner {
       return true;
     }
     if (!ready()) return false;
-    const { signal } = this.#stopping;
     const headers = { "content-type": "application/json" };
     const request = new Request(`http://localhost${batch.endpoint}`, { method: "POST", headers, body, signal });
     const response = await handle(markBackground(request, owner));
@@ -172,7 +210,9 @@ export class BatchRunner {
         await pause();
       }
     }
-    const { id } = await files.add(owner, { filename: `${batch.id}_${kind}.jsonl`, purpose: "batch_output" }, parts());
+    // The same id in every attempt: one that was cut off leaves nothing behind.
+    const id = batch.id.replace("batch_", `file-${kind}-`);
+    await files.add(owner, { id, filename: `${batch.id}_${kind}.jsonl`, purpose: "batch_output" }, parts());
     return id;
   }
 }

@@ -132,10 +132,13 @@ const promptEntries = {
     ),
   ),
   output_config: v.nullish(
-    v.object({
-      effort: v.nullish(v.picklist(["low", "medium", "high", "xhigh", "max"])),
-      format: v.nullish(OutputFormat),
-    }),
+    v.pipe(
+      v.object({
+        effort: v.nullish(v.picklist(["low", "medium", "high", "xhigh", "max"])),
+        format: v.nullish(OutputFormat),
+      }),
+      v.description("How much the model thinks, and what the answer looks like."),
+    ),
   ),
   output_format: v.nullish(v.pipe(OutputFormat, v.description("An older place of `output_config.format`."))),
 };

@@ -4,6 +4,7 @@ import { readJsonObject } from "../body.ts";
 import { forCaller, type HttpContext, ownerOf } from "../context.ts";
 import { commonFailures, generationFailures } from "../failures.ts";
 import { chooseModel } from "../models/service.ts";
+import { readQuery } from "../query.ts";
 import { checked, described } from "../schema.ts";
 import { streamEvents } from "../sse.ts";
 import { compactConversation } from "./compact.ts";
@@ -78,7 +79,12 @@ export function responseRoutes(context: HttpContext, store = new ResponseStore()
         parse: [...parse],
         body: checked(InputTokensRequest),
         response: { 200: described(InputTokens), ...generationFailures },
-        detail: { operationId: "countInputTokens", tags: ["Responses"], summary: "Count the tokens of a response's input" },
+        detail: {
+          operationId: "countInputTokens",
+          tags: ["Responses"],
+          summary: "Count the tokens of a response's input",
+          description: "As many as a response to the same request would say that its input has.",
+        },
       },
     )
     .post("/v1/responses/compact", async ({ body, request }) => compactConversation(callerOf(request), body, request.signal), {
@@ -94,9 +100,15 @@ export function responseRoutes(context: HttpContext, store = new ResponseStore()
     })
     .get("/v1/responses/:id", ({ params, request }) => find(request, params.id).response, {
       params: described(ResponseParams),
+      transform: readQuery,
       query: checked(RetrieveQuery),
       response: { 200: described(ResponseModel), 400: invalid, ...findFailures },
-      detail: { operationId: "retrieveResponse", tags: ["Responses"], summary: "A stored response" },
+      detail: {
+        operationId: "retrieveResponse",
+        tags: ["Responses"],
+        summary: "A stored response",
+        description: "As it was answered; with API keys, each sees its own.",
+      },
     })
     .delete(
       "/v1/responses/:id",
@@ -108,7 +120,12 @@ export function responseRoutes(context: HttpContext, store = new ResponseStore()
       {
         params: described(ResponseParams),
         response: { 200: described(DeletedResponse), ...findFailures },
-        detail: { operationId: "deleteResponse", tags: ["Responses"], summary: "Forget a stored response" },
+        detail: {
+          operationId: "deleteResponse",
+          tags: ["Responses"],
+          summary: "Forget a stored response",
+          description: "Responses that go on from it keep what it said.",
+        },
       },
     )
     .get(
@@ -119,6 +136,7 @@ export function responseRoutes(context: HttpContext, store = new ResponseStore()
       },
       {
         params: described(ResponseParams),
+        transform: readQuery,
         query: checked(ItemQuery),
         response: { 200: described(ItemList), 400: invalid, ...findFailures },
         detail: {

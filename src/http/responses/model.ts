@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { count } from "../fields.ts";
+import { count, textQuery, wholeQuery } from "../fields.ts";
 import { Compaction, Item, OutputItem } from "./items.ts";
 import { reasoningEfforts, TextFormat, ToolChoice } from "./request-model.ts";
 
@@ -89,17 +89,20 @@ export const CompactedResponse = v.object({
 });
 export type CompactedResponse = v.InferOutput<typeof CompactedResponse>;
 
-export const ResponseParams = v.object({
-  id: v.pipe(v.string(), v.description("The response's id."), v.examples(["resp_0"])),
-});
+export const ResponseParams = v.object({ id: v.pipe(v.string(), v.description("The response's id.")) });
 
 export const RetrieveQuery = v.object({
-  stream: v.optional(v.pipe(v.literal("false"), v.description("A stored response is not streamed again."))),
+  stream: v.optional(
+    v.pipe(
+      v.literal("false", "a stored response is not streamed again."),
+      v.description("Only false: it is not streamed again."),
+    ),
+  ),
 });
 
 export const ItemQuery = v.object({
-  limit: v.optional(v.pipe(v.string(), v.regex(/^\d{1,3}$/), v.transform(Number), v.minValue(1), v.maxValue(100))),
-  order: v.optional(v.picklist(["asc", "desc"])),
-  after: v.optional(v.pipe(v.string(), v.description("The id of an item; those that come after it are listed."))),
+  limit: wholeQuery(1, 100, "The most items to list. Default: 20."),
+  order: v.optional(v.pipe(v.picklist(["asc", "desc"]), v.description("Default: `desc`, the newest first."))),
+  after: textQuery("Only items that come after the one with this id."),
 });
 export type ItemQuery = v.InferOutput<typeof ItemQuery>;

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { flag, model, samplingEntries, text, whole } from "../fields.ts";
+import { never } from "../openai-fields.ts";
 import { Input } from "./input-model.ts";
 
 const name = v.pipe(v.string(), v.minLength(1), v.maxLength(128));
@@ -49,10 +50,17 @@ export type TextFormat = v.InferOutput<typeof TextFormat>;
 
 export const reasoningEfforts = ["none", "minimal", "low", "medium", "high", "xhigh", "max"] as const;
 
-/** Refused when set: nothing here does it. */
-const unsupported = (reason: string) => v.nullish(v.pipe(v.null(reason), v.description(reason)));
-
 const { n: _, stream_options: __, ...sampling } = samplingEntries;
+
+/** Names of chat completions for what goes by others here. */
+const moved = {
+  messages: never("use `input`."),
+  max_tokens: never("use `max_output_tokens`."),
+  max_completion_tokens: never("use `max_output_tokens`."),
+  response_format: never("use `text.format`."),
+  reasoning_effort: never("use `reasoning.effort`."),
+  n: whole(1, 1, "Only 1: a response is one answer."),
+};
 
 /** What the prompt is made of. */
 const promptEntries = {
@@ -79,23 +87,29 @@ const promptEntries = {
   ),
   parallel_tool_calls: flag("False: at most one call. Default: true."),
   reasoning: v.nullish(
-    v.object({
-      effort: v.nullish(
-        v.pipe(v.picklist(reasoningEfforts), v.description("Passed to the chat template. `none` switches reasoning off.")),
-      ),
-      summary: v.nullish(
-        v.pipe(
-          v.picklist(["auto", "concise", "detailed"]),
-          v.description("Give the reasoning as the item's `summary`, word for word, instead of as its `content`."),
+    v.pipe(
+      v.object({
+        effort: v.nullish(
+          v.pipe(v.picklist(reasoningEfforts), v.description("Passed to the chat template. `none` switches reasoning off.")),
         ),
-      ),
-    }),
+        summary: v.nullish(
+          v.pipe(
+            v.picklist(["auto", "concise", "detailed"]),
+            v.description("Give the reasoning as the item's `summary`, word for word, instead of as its `content`."),
+          ),
+        ),
+      }),
+      v.description("How much is thought, and how it is shown."),
+    ),
   ),
   text: v.nullish(
-    v.object({
-      format: v.nullish(v.pipe(TextFormat, v.description("What the answer looks like."))),
-      verbosity: v.nullish(v.pipe(v.picklist(["low", "medium", "high"]), v.description("Accepted and not used."))),
-    }),
+    v.pipe(
+      v.object({
+        format: v.nullish(v.pipe(TextFormat, v.description("What the answer looks like."))),
+        verbosity: v.nullish(v.pipe(v.picklist(["low", "medium", "high"]), v.description("Passed to the chat template."))),
+      }),
+      v.description("What the answer's text has to be."),
+    ),
   ),
   truncation: v.nullish(
     v.pipe(
@@ -107,8 +121,8 @@ const promptEntries = {
     v.pipe(v.record(v.string(), v.unknown()), v.description("Extra variables for the chat template.")),
   ),
   enable_thinking: flag("Passed to the chat template: false switches reasoning off where the template can."),
-  conversation: unsupported("not supported: use `previous_response_id`."),
-  prompt: unsupported("stored prompts are not supported."),
+  conversation: never("use `previous_response_id`."),
+  prompt: never("this server stores no prompts."),
 };
 
 export const InputTokensRequest = v.pipe(
@@ -121,6 +135,7 @@ export const ResponseRequest = v.pipe(
   v.object({
     ...promptEntries,
     ...sampling,
+    ...moved,
     max_output_tokens: whole(
       1,
       Number.MAX_SAFE_INTEGER,
@@ -145,7 +160,12 @@ export const ResponseRequest = v.pipe(
         v.description("What else the answer has. The last six belong to tools and inputs that there are not."),
       ),
     ),
-    stream_options: v.nullish(v.object({ include_obfuscation: flag("Accepted and not used.") })),
+    stream_options: v.nullish(
+      v.pipe(
+        v.object({ include_obfuscation: flag("Accepted and not used: events are not padded.") }),
+        v.description("Only with `stream`."),
+      ),
+    ),
     thinking_budget: whole(0, Number.MAX_SAFE_INTEGER, "The most tokens of reasoning; then its end is written for the model."),
     store: flag("Keep the response, in memory, for `previous_response_id` and retrieval. Default: true."),
     background: v.nullish(
@@ -161,8 +181,8 @@ export const ResponseRequest = v.pipe(
     safety_identifier: v.nullish(v.pipe(v.string(), v.maxLength(64), v.description("Accepted and not used."))),
     prompt_cache_key: text("Accepted and not used: computed prefixes are found by what is in them."),
     service_tier: text("Accepted and not used."),
-    context_management: unsupported("not supported: use `truncation` or `/v1/responses/compact`."),
-    moderation: unsupported("not supported."),
+    context_management: never("use `truncation` or `/v1/responses/compact`."),
+    moderation: never("this server does not moderate."),
   }),
   v.description("Unknown fields are ignored; null is the same as leaving a field out."),
 );

@@ -15,20 +15,15 @@ export async function* streamResponse(job: ResponseJob): AsyncGenerator<string> 
     for await (const events of readResponse(job)) if (events.length > 0) yield events.map(frame).join("");
   } catch (error) {
     cancelJob(job);
-    yield tellFailure(job, error).map(frame).join("");
+    const { type, code, message, param } = toErrorReply(error).body.error;
+    const kind = type === "rate_limit_error" ? "rate_limit_exceeded" : "server_error";
+    const response = describeResponse(job, "failed", job.answer.items, { code: kind, message });
+    yield frame({ type: "error", code, message, param, error: { type, code, message, param } }) +
+      frame({ type: "response.failed", response });
+    // A reader that has left ends the generator above: then nothing has failed, and nothing is kept.
+    const { log } = job.context.options;
+    log({ level: isExpected(error) ? "warn" : "error", message: "stream failed", id: job.id, error: describeError(error) });
+    job.keep(response);
   }
   yield done;
-}
-
-function tellFailure(job: ResponseJob, error: unknown): ResponseEventBody[] {
-  const { log } = job.context.options;
-  log({ level: isExpected(error) ? "warn" : "error", message: "stream failed", id: job.id, error: describeError(error) });
-  const { type, code, message, param } = toErrorReply(error).body.error;
-  const kind = type === "rate_limit_error" ? "rate_limit_exceeded" : "server_error";
-  const response = describeResponse(job, "failed", job.answer.items, { code: kind, message });
-  job.keep(response);
-  return [
-    { type: "error", code, message, param, error: { type, code, message, param } },
-    { type: "response.failed", response },
-  ];
 }

@@ -12,6 +12,8 @@ const FRAME_BYTES = 32 << 20;
 /** Higher levels save 10 % of the libraries, a hundredth of the executable, for twenty times the time. */
 const ZSTD_LEVEL = 9;
 const MODEL = join(ROOT, "src/assets/tiny-chat");
+/** The thread that compiles grammars. */
+const WORKER = "grammar-worker.ts";
 
 /** Builds `dist/mlx-cb-serve` for this machine, or `dist/mlx-cb-serve-<target>`; returns its path. Throws `StartupError`. */
 export async function buildExecutable(target?: NativeTarget, program = "src/main.ts"): Promise<string> {
@@ -28,7 +30,7 @@ export async function buildExecutable(target?: NativeTarget, program = "src/main
     };
     await writeEntry(work, groups, program);
     const aside = join(work, "mlx-cb-serve");
-    await compile(join(work, "entry.ts"), chosen === host ? undefined : chosen, aside);
+    await compile([join(work, "entry.ts"), join(work, WORKER)], chosen === host ? undefined : chosen, aside);
     if (chosen === "darwin-arm64") {
       const linkage = await requireDarwinLinkage(nativeDirectory(chosen), nativeFiles, aside);
       report(`linkage of ${linkage.shipped + linkage.libSystem + linkage.unlisted} symbols checked`);
@@ -80,9 +82,11 @@ async function writeEntry(work: string, groups: Record<EmbeddedGroupName, Embedd
     `${register}\n${imports.join("\n")}\nregisterEmbedded({ ${entries.join(", ")} });\n`,
   );
   await Bun.write(join(work, "entry.ts"), `import "./register.ts";\nimport ${modulePath(program)};\n`);
+  // In the bundle every module lies where the program does, and the one that starts the worker looks for it beside itself.
+  await Bun.write(join(work, WORKER), `import ${modulePath(`src/grammar/worker/${WORKER}`)};\n`);
 }
 
-async function compile(entry: string, target: NativeTarget | undefined, outfile: string): Promise<void> {
+async function compile(entries: readonly string[], target: NativeTarget | undefined, outfile: string): Promise<void> {
   // Elysia reads the source of handlers, so names stay. Files of the directory that a user starts from have no say.
   const options = [
     "--minify-whitespace",
@@ -94,7 +98,7 @@ async function compile(entry: string, target: NativeTarget | undefined, outfile:
     ...(target ? [`--target=bun-${target}`] : []),
   ];
   const run = (more: readonly string[]) =>
-    runProcess([process.execPath, "build", "--compile", ...options, ...more, entry, "--outfile", outfile]);
+    runProcess([process.execPath, "build", "--compile", ...options, ...more, ...entries, "--outfile", outfile]);
   let built = await run([]);
   if (built.exitCode !== 0 && target === "darwin-arm64") built = await run([`--compile-executable-path=${await fetchRuntime()}`]);
   if (built.exitCode !== 0) {

@@ -79,8 +79,10 @@ class GrammarWorker {
   }
 
   async #open({ matcher, grammar, tokens, mask }: Extract<ToWorker, { type: "open" }>): Promise<void> {
+    const entry = this.#grammars.get(grammar);
+    if (!entry) return send({ type: "unknown", matcher });
     await this.#guard(matcher, async () => {
-      const { masking, exact, shortestLimit, isJson } = this.#grammars.get(grammar)!;
+      const { masking, exact, shortestLimit, isJson } = entry;
       const limit = exact && { exact: await this.#texts.matcher(exact), shortest: shortestLimit, isJson };
       const matching = new Matching(await this.#masks.matcher(masking), limit, this.#tokens, new Int32Array(mask));
       this.#matchers.set(matcher, matching);
