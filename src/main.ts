@@ -90,9 +90,7 @@ async function startEngine(config: Config, log: Log): Promise<ModelServer> {
 function openStorage({ stateDir, defaultStateDir }: Config, log: Log): Storage {
   if (stateDir === "none") return Storage.open(null);
   try {
-    const storage = Storage.open(stateDir ?? defaultStateDir);
-    if (!storage.runsBatches) log.info(`another server works off the batches in ${stateDir ?? defaultStateDir}`);
-    return storage;
+    return Storage.open(stateDir ?? defaultStateDir);
   } catch (error) {
     if (stateDir !== null) throw error;
     log.warn(`${error instanceof Error ? error.message : error}; files and batches are kept in memory`);
@@ -104,8 +102,8 @@ async function serve(config: Config): Promise<void> {
   const log = openLog(config);
   requireParsers(config);
   await requireAddress(config);
-  const engine = await startEngine(config, log);
   const storage = openStorage(config, log);
+  const engine = await startEngine(config, log);
   const app = createApp(engine, {
     storage,
     acceptAnyModel: config.acceptAnyModel,

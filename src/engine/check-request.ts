@@ -10,11 +10,14 @@ export interface RequestLimits {
 }
 
 /** Throws `InvalidRequest`. */
-export function checkRequest({ promptTokens, maxTokens }: GenerationRequest, limits: RequestLimits): void {
+export function checkRequest({ promptTokens, maxTokens, logprobs }: GenerationRequest, limits: RequestLimits): void {
   const { contextLength, vocabSize } = limits;
   const length = promptTokens.length;
   if (length === 0) throw new InvalidRequest("The prompt has no tokens.", "prompt");
   if (maxTokens !== null && !(maxTokens >= 0)) throw new InvalidRequest(`${maxTokens} is no number of tokens.`, "max_tokens");
+  if (logprobs !== null && !(Number.isInteger(logprobs) && logprobs >= 0)) {
+    throw new InvalidRequest(`${logprobs} is no number of log-probabilities.`, "logprobs");
+  }
   if (length > contextLength || (length === contextLength && maxTokens !== 0)) {
     throw new InvalidRequest(
       `This model's maximum context length is ${contextLength} tokens, but the prompt has ${length}.`,

@@ -107,6 +107,11 @@ export class Engine {
     return this.#prefixes?.bytes ?? 0;
   }
 
+  /** How much is noted of requests for it; 0 at rest. */
+  get prefixNotes(): number {
+    return this.#prefixes?.cache.noted ?? 0;
+  }
+
   /** Forgets all computed prefixes. Returns the bytes given back. */
   async clearPrefixCache(): Promise<number> {
     return (await this.#prefixes?.clear()) ?? 0;

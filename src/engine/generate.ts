@@ -27,6 +27,10 @@ export function completeRequest(
     ignoreEos: options.ignoreEos ?? false,
     minTokens: options.minTokens ?? 0,
     logprobs: options.logprobs ?? null,
+    keepSpecialTokens: options.keepSpecialTokens ?? [],
+    background: options.background ?? false,
+    grammar: options.grammar ?? null,
+    ...(options.cacheSalt !== undefined && { cacheSalt: options.cacheSalt }),
     sampling: {
       temperature: options.temperature ?? defaultSampling.temperature,
       topP: options.topP ?? defaultSampling.topP,

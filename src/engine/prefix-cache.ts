@@ -21,6 +21,9 @@ export interface PrefixCacheOptions {
   onKept?: (contents: readonly NewContent[]) => Promise<void>;
 }
 
+/** A millisecond's work. */
+const KEYS_AT_ONCE = 256;
+
 interface Import<T> {
   sequence: T;
   start: number;
@@ -57,11 +60,12 @@ export class PrefixCache<T extends PrefixSequence> implements PrefixSource<T> {
     return this.#tracked.size + this.#claims.size + this.#imports.length;
   }
 
-  /** Keys of the sequence's whole blocks as far as its tokens are known. */
-  enter(sequence: T): readonly string[] {
-    const tracked = track();
+  /** To be called again until there are no more keys to make: those of a long prompt take their time. Then it may be let in. */
+  enter(sequence: T): { keys: readonly string[]; more: boolean } {
+    const tracked = this.#tracked.get(sequence) ?? track();
     this.#tracked.set(sequence, tracked);
-    return extendKeys(sequence, tracked, this.#options.blockTokens);
+    const more = extendKeys(sequence, tracked, this.#options.blockTokens, KEYS_AT_ONCE);
+    return { keys: tracked.keys, more };
   }
 
   /** To be called while the sequence still has its row. */

@@ -30,14 +30,20 @@ export interface Tracked {
 
 export const track = (): Tracked => ({ keys: [], done: 0, pending: null, lastState: null, givenUp: false, reached: 0 });
 
-/** Adds the keys of whole blocks whose tokens are known by now. Returns all keys. */
-export function extendKeys(sequence: PrefixSequence, { keys }: Tracked, blockTokens: number): readonly string[] {
+/** Adds the keys of whole blocks whose tokens are known by now, so many of them at most. True when there are more. */
+export function extendKeys(
+  sequence: PrefixSequence,
+  { keys }: Tracked,
+  blockTokens: number,
+  most = Number.POSITIVE_INFINITY,
+): boolean {
   const known = Math.floor((sequence.length - sequence.inFlight) / blockTokens);
+  const end = Math.min(known, keys.length + most);
   const tokens = new Int32Array(blockTokens);
-  while (keys.length < known) {
+  while (keys.length < end) {
     const first = keys.length * blockTokens;
     for (let i = 0; i < blockTokens; i++) tokens[i] = sequence.token(first + i)!;
     keys.push(blockKey(keys.at(-1) ?? sequence.prefixRoot, tokens));
   }
-  return keys;
+  return end < known;
 }

@@ -67,20 +67,31 @@ export class Prefixes {
 
   /** Finds what is known of the sequence's beginning; what is on disk is read before it is let in. */
   lookUp(sequence: Sequence, onReady: () => void): void {
-    const keys = this.cache.enter(sequence);
-    const most = Math.min(keys.length, Math.floor((sequence.length - 1) / BLOCK_TOKENS));
-    if (!this.#disk || most === 0) return;
+    const { keys, more } = this.cache.enter(sequence);
+    if (!more && (!this.#disk || this.#useful(sequence, keys) === 0)) return;
     sequence.ready = false;
-    const begin = () => {
-      clearTimeout(timer);
-      sequence.ready = true;
-      onReady();
-    };
-    const timer = setTimeout(begin, PATIENCE_MS);
-    this.#disk
-      .load({ keys, most, isWanted: () => !sequence.finished })
+    this.#prepare(sequence, more)
       .catch((error) => this.#options.onWarning?.("a block of the prefix cache could not be read", error))
-      .finally(begin);
+      .finally(() => {
+        sequence.ready = true;
+        onReady();
+      });
+  }
+
+  async #prepare(sequence: Sequence, unfinished: boolean): Promise<void> {
+    for (let more = unfinished; more && !sequence.finished; ) {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (!sequence.finished) more = this.cache.enter(sequence).more;
+    }
+    if (!this.#disk || sequence.finished) return;
+    const { keys } = this.cache.enter(sequence);
+    const loading = this.#disk.load({ keys, most: this.#useful(sequence, keys), isWanted: () => !sequence.finished });
+    await atMost(loading, PATIENCE_MS);
+  }
+
+  /** How many of its blocks a sequence may take up: its last token is always computed. */
+  #useful({ length }: Sequence, keys: readonly string[]): number {
+    return Math.min(keys.length, Math.floor((length - 1) / BLOCK_TOKENS));
   }
 
   async #save(contents: readonly NewContent[]): Promise<void> {
@@ -105,5 +116,18 @@ export class Prefixes {
     this.cache.clear();
     await this.cache.settled();
     await this.#disk?.flush();
+  }
+}
+
+/** Settles with the promise, or when the time is over; what comes of it later is nobody's concern. */
+async function atMost(promise: Promise<void>, ms: number): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const expired = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  try {
+    await Promise.race([promise, expired]);
+  } finally {
+    clearTimeout(timer);
   }
 }

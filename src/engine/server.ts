@@ -96,11 +96,11 @@ export class ContinuousBatchingServer implements InferenceServer {
     const memory = planMemory(limit, { bytes: prepared.weights.plannedBytes });
     const summary = summarizeModel(prepared, memory.kvBytes);
     setMemoryLimit(limit);
+    const prefixStore = await this.#openPrefixStore();
     const loaded = await readModel(prepared, onProgress);
     try {
       const paths = adapters.map(({ path }) => path);
       const identity = await identifyModel(checkpoint, paths, [device, String(loaded.dtype), String(loaded.bytes)]);
-      const prefixStore = await this.#openPrefixStore();
       const embedding = await this.#openEmbedding(loaded, checkpoint, memory);
       this.#start({ checkpoint, loaded, tokenizer, template, embedding, identity, prefixStore, summary, memory });
     } catch (error) {
@@ -219,6 +219,10 @@ export class ContinuousBatchingServer implements InferenceServer {
   async #openPrefixStore(): Promise<DiskStore | null> {
     const { prefixCacheDirectory: directory, prefixCacheDisk: limitBytes = DEFAULT_PREFIX_DISK } = this.#options;
     if (directory === undefined) return null;
+    if (this.#options.prefixCacheMemory === 0) {
+      this.#log("warn", "computed prefixes are not kept on disk either, as there is no memory to take them up into");
+      return null;
+    }
     const onRefusal = (error: unknown) =>
       this.#log("warn", `${directory} takes no more computed prefixes: they are kept in memory only`, { error });
     return DiskStore.open({ directory: resolve(directory), limitBytes, onRefusal });

@@ -49,12 +49,7 @@ function write(spec: GrammarSpec, specials: readonly string[], exact: boolean): 
   return { text, limits };
 }
 
-function writeRoot(
-  spec: GrammarSpec,
-  rules: Rules,
-  specials: readonly string[],
-  schema: (value: JsonValue) => Element,
-): Element {
+function writeRoot(spec: GrammarSpec, rules: Rules, specials: readonly string[], schema: (value: JsonValue) => Element): Element {
   switch (spec.kind) {
     case "json_object":
       return schema({ type: "object" });
@@ -66,7 +61,9 @@ function writeRoot(
       return { rule: rules.automaton(dfa, [], (chars) => rules.chars(chars)) };
     }
     case "choice":
-      return { rule: rules.automaton(anyOf(spec.choices.map((choice) => choice.toWellFormed())), [], (chars) => rules.chars(chars)) };
+      return {
+        rule: rules.automaton(anyOf(spec.choices.map((choice) => choice.toWellFormed())), [], (chars) => rules.chars(chars)),
+      };
     case "ebnf":
       return writeEbnf(spec.text, rules);
     case "structural_tag":

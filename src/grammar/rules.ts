@@ -104,7 +104,8 @@ export class Rules {
     const ending = new Set<string>();
     const open = [...this.#rules.keys()];
     for (let name = open.pop(); name !== undefined; name = open.pop()) {
-      if (ending.has(name) || !this.#rules.get(name)!.some((one) => one.every((e) => !("rule" in e) || ending.has(e.rule)))) continue;
+      if (ending.has(name) || !this.#rules.get(name)!.some((one) => one.every((e) => !("rule" in e) || ending.has(e.rule))))
+        continue;
       ending.add(name);
       open.push(...(users.get(name) ?? []));
     }

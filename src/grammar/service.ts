@@ -1,9 +1,9 @@
 /** Grammars for one tokenizer: compiled by workers within a time limit, and kept as long as there is room. */
 import { InvalidRequest, Overloaded, Unavailable } from "../errors.ts";
 import type { CompiledGrammar, GrammarSpec } from "./contract.ts";
-import { Host } from "./worker/host.ts";
 import { type HostedGrammar, RemoteMatcher } from "./remote-matcher.ts";
 import { type PackedVocabulary, packVocabulary, type Vocabulary } from "./vocabulary.ts";
+import { Host } from "./worker/host.ts";
 
 export interface GrammarOptions {
   /** For one grammar: 10 seconds by default. */
@@ -76,7 +76,11 @@ export class GrammarService {
   /** Workers that are there, and bytes of their WebAssembly memory. */
   get usage(): { workers: number; grammars: number; memoryBytes: number } {
     const hosts = [...this.#hosts];
-    return { workers: hosts.length, grammars: this.#entries.size, memoryBytes: hosts.reduce((sum, host) => sum + host.memoryBytes, 0) };
+    return {
+      workers: hosts.length,
+      grammars: this.#entries.size,
+      memoryBytes: hosts.reduce((sum, host) => sum + host.memoryBytes, 0),
+    };
   }
 
   /** Throws `InvalidRequest` for what cannot be honoured, `Overloaded` when too many wait. */

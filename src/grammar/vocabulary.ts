@@ -48,7 +48,9 @@ export async function packVocabulary({ size, bytes, isSpecial, endTokenIds }: Vo
   }
   const canSpell = (char: string) => chunks.some((chunk) => chunk.length === 1 && chunk[0] === char.charCodeAt(0));
   if (!canSpell("{") || !canSpell('"')) {
-    throw new InvalidRequest("The output of this model cannot be held to a grammar: its tokens do not stand for texts that follow each other.");
+    throw new InvalidRequest(
+      "The output of this model cannot be held to a grammar: its tokens do not stand for texts that follow each other.",
+    );
   }
   const all = new Uint8Array(new SharedArrayBuffer(total));
   chunks.forEach((chunk, id) => {

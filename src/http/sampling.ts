@@ -1,5 +1,5 @@
 import type * as v from "valibot";
-import type { DryParams, GenerationRequest, ModelInfo, SamplingParams, XtcParams } from "../engine/request.ts";
+import type { CompiledGrammar, DryParams, GenerationRequest, ModelInfo, SamplingParams, XtcParams } from "../engine/request.ts";
 import { InvalidRequest } from "../errors.ts";
 import type { samplingEntries } from "./fields.ts";
 
@@ -14,6 +14,7 @@ export interface PromptParts {
   adapter: string | null;
   maxTokens: number | null;
   logprobs: number | null;
+  grammar?: CompiledGrammar | null;
 }
 
 /** One generation request per choice. With a seed each choice gets its own, or all of them would be equal. */

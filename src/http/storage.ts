@@ -49,9 +49,17 @@ export class Storage {
       this.#runner ??= new BatchRunner({ batches: this.batches, files: this.files, handle, ready, log });
       this.#runner.start();
     };
+    const lookAgain = () => {
+      try {
+        look();
+      } catch (error) {
+        log({ level: "error", message: "batches cannot be looked for", error: String(error) });
+      }
+    };
     look();
+    if (!this.#claim) log({ level: "info", message: `another server works off the batches in ${directory}` });
     if (directory === null || this.#look) return;
-    this.#look = setInterval(look, LOOK_MS);
+    this.#look = setInterval(lookAgain, LOOK_MS);
     this.#look.unref();
   }
 

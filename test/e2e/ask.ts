@@ -5,6 +5,7 @@ import type OpenAI from "openai";
 export interface Question extends Omit<OpenAI.ChatCompletionCreateParamsNonStreaming, "model" | "stream" | "tools"> {
   tools?: object[] | null;
   chat_template_kwargs?: object;
+  cache_salt?: string;
   top_k?: number;
   min_p?: number;
   repetition_penalty?: number;

@@ -20,6 +20,8 @@ export interface Served {
   health(): Promise<Health>;
   /** SIGTERM; resolves to the exit code. */
   stop(): Promise<number>;
+  /** SIGKILL, as when the power fails. */
+  kill(): Promise<void>;
 }
 
 /** One home for all servers that run at the same time: the libraries are unpacked into it once. */
@@ -35,9 +37,16 @@ function leaveHome(): void {
   if (--users === 0) rmSync(home, { recursive: true, force: true });
 }
 
-function spawn(args: readonly string[], env: Record<string, string>) {
+export interface StartOptions {
+  /** The most bytes that a file may come to have; the libraries must have been unpacked before. */
+  fileBytes?: number;
+}
+
+function spawn(args: readonly string[], env: Record<string, string>, { fileBytes }: StartOptions = {}) {
   if (!existsSync(executable)) throw new Error(`${executable} is missing: run \`bun build.ts executable\` first.`);
-  return Bun.spawn([executable, ...args], {
+  // The shell counts in blocks of 512 bytes.
+  const limited = fileBytes === undefined ? [] : ["/bin/sh", "-c", `ulimit -f ${fileBytes >> 9}; exec "$0" "$@"`];
+  return Bun.spawn([...limited, executable, ...args], {
     cwd: home,
     env: { HOME: home, PATH: "/nonexistent", ...env },
     stdin: "ignore",
@@ -47,9 +56,13 @@ function spawn(args: readonly string[], env: Record<string, string>) {
 }
 
 /** Resolves once the server has printed its address and `/health` answers. */
-export async function startServer(args: readonly string[] = [], env: Record<string, string> = {}): Promise<Served> {
+export async function startServer(
+  args: readonly string[] = [],
+  env: Record<string, string> = {},
+  options: StartOptions = {},
+): Promise<Served> {
   enterHome();
-  const child = spawn(env.MLX_CB_PORT ? args : ["--port", "0", ...args], env);
+  const child = spawn(env.MLX_CB_PORT ? args : ["--port", "0", ...args], env, options);
   let log = "";
   const logged = follow(child.stderr, (text) => {
     log += text;
@@ -63,8 +76,8 @@ export async function startServer(args: readonly string[] = [], env: Record<stri
   const health = async () => (await (await fetch(`${url}/health`)).json()) as Health;
   if ((await health()).status !== "ok") throw new Error("the server is not healthy");
   let stopping: Promise<number> | null = null;
-  const stop = async () => {
-    child.kill("SIGTERM");
+  const stop = async (signal: NodeJS.Signals) => {
+    child.kill(signal);
     const code = await child.exited;
     leaveHome();
     return code;
@@ -76,8 +89,12 @@ export async function startServer(args: readonly string[] = [], env: Record<stri
     log: () => log,
     health,
     stop: () => {
-      stopping ??= stop();
+      stopping ??= stop("SIGTERM");
       return stopping;
+    },
+    kill: async () => {
+      stopping ??= stop("SIGKILL");
+      await stopping;
     },
   };
 }

@@ -63,7 +63,11 @@ export class ImitationEngine {
 
   constructor(options: ImitationOptions) {
     this.#options = options;
-    this.rows = new RowTable({ capacities: options.capacities, rowBytes: (capacity) => capacity, budgetBytes: options.budgetTokens });
+    this.rows = new RowTable({
+      capacities: options.capacities,
+      rowBytes: (capacity) => capacity,
+      budgetBytes: options.budgetTokens,
+    });
     this.scheduler = new Scheduler(options, this.rows);
     this.tensors = new ImitationTensors(options.capacities);
   }

@@ -9,17 +9,17 @@ import { loadModel } from "../../src/models/load.ts";
 import type { StressOptions } from "./stress-run.ts";
 import { TINY_CHAT } from "./tiny-chat.ts";
 
-/** Prompt and output of the longest request. */
-const LONGEST = 1024;
+/** Of an output. */
+const MOST_TOKENS = 150;
 
-export async function readModelShape(name: string): Promise<StressOptions> {
+export async function readModelShape(name: string, longest: number): Promise<StressOptions> {
   openMlx(locateNativeLibrary(), true);
   const directory = name === "tiny-chat" ? TINY_CHAT : join(import.meta.dir, "../fixtures/parity", name);
   const loaded = await loadModel(await openCheckpoint(directory));
   const { vocabSize, caches } = loaded.model;
-  const longestRowBytes = rowBytes(caches, loaded.dtype, LONGEST);
+  const longestRowBytes = rowBytes(caches, loaded.dtype, 2 ** Math.ceil(Math.log2(longest + MOST_TOKENS + 1)));
   loaded.free();
   const folder = join(directory, "adapters");
   const adapters = existsSync(folder) ? [{ name: "own", path: folder }] : [];
-  return { directory, adapters, vocabSize, longestRowBytes };
+  return { directory, adapters, vocabSize, longestRowBytes, longest };
 }

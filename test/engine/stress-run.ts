@@ -18,6 +18,8 @@ export interface StressOptions {
   vocabSize: number;
   /** Bytes of the smallest row that takes the longest request. */
   longestRowBytes: number;
+  /** Tokens of the longest prompt. */
+  longest: number;
 }
 
 export type Outcome =
@@ -36,11 +38,23 @@ const requestOf = ({ request, behaviour }: StressJob, grammars: ImitationGrammar
 /** Each request alone, on an engine that keeps nothing. */
 export async function answerAlone(
   jobs: readonly StressJob[],
-  { directory, adapters, vocabSize }: StressOptions,
+  { directory, adapters, vocabSize, longest }: StressOptions,
 ): Promise<Outcome[]> {
   const direct = await startEngine({ directory, adapters, maxBatchSize: 1 });
   const outcomes: Outcome[] = [];
   for (const job of jobs) {
+    if (job.follows) {
+      const { request } = jobs[job.follows.job]!;
+      const before = outcomes[job.follows.job]!;
+      const answer = before.kind === "answered" ? before.answer.ids : [];
+      const promptTokens = [...request.promptTokens, ...answer, ...job.follows.more].slice(0, longest);
+      job.request = {
+        ...job.request,
+        promptTokens,
+        adapter: request.adapter,
+        ...(request.cacheSalt && { cacheSalt: request.cacheSalt }),
+      };
+    }
     const request = requestOf(job, [], vocabSize);
     outcomes.push(
       await outcomeOf(direct.engine.submit({ ...request, background: false }), { ...job, reader: { kind: "patient" } }),
@@ -108,14 +122,15 @@ export async function runCrowd(random: Prng, jobs: readonly StressJob[], options
   const { directory, adapters, vocabSize, longestRowBytes } = options;
   const before = liveArrays();
   const blocks = random.chance(0.5) ? mkdtempSync(join(tmpdir(), "mlx-cb-stress-")) : null;
+  const rough = random.chance(0.5);
   const closesAfterMs = random.chance(0.2) ? random.int(0, 400) : null;
   const settings = {
     maxBatchSize: random.pick([1, 3, 8, 16, 32]),
     maxTokensPerStep: random.pick([1, 16, 40, 64, 256, 700]),
     maxQueue: 1000,
     smallestSizeClass: random.pick([16, 64, 128, 256]),
-    kvBudgetBytes: Math.floor(longestRowBytes * random.pick([1, 1.5, 2, 5, 50])),
-    prefixCacheBytes: Math.floor(longestRowBytes * random.pick([0.02, 0.3, 1, 20])),
+    kvBudgetBytes: Math.floor(longestRowBytes * random.pick([1, 1.5, 2, 5, 50, 200])),
+    prefixCacheBytes: Math.floor(longestRowBytes * random.pick([0.02, 0.3, 1, 20, 100])),
   };
   const writeFile = random.chance(0.3) ? slowOrFull(random) : undefined;
   const prefixStore =
@@ -138,11 +153,13 @@ export async function runCrowd(random: Prng, jobs: readonly StressJob[], options
   }, 1);
   const unhandled = (error: unknown) => problems.push(error);
   process.on("unhandledRejection", unhandled);
-  const vandal = vandalise(random, direct, blocks, Math.max(0, ...jobs.map(({ arrivesMs }) => arrivesMs)));
+  const vandal = vandalise(random, direct, blocks, rough ? Math.max(0, ...jobs.map(({ arrivesMs }) => arrivesMs)) : 1e6);
   try {
-    const all = Promise.all(
-      jobs.map(async (job): Promise<Outcome> => {
+    const running: Promise<Outcome>[] = [];
+    for (const job of jobs) {
+      const run = async (): Promise<Outcome> => {
         await Bun.sleep(job.arrivesMs);
+        if (job.follows) await running[job.follows.job];
         const controller = new AbortController();
         try {
           return await outcomeOf(engine.submit(requestOf(job, grammars, vocabSize), controller.signal), job, controller);
@@ -151,8 +168,10 @@ export async function runCrowd(random: Prng, jobs: readonly StressJob[], options
             return { kind: "refused" };
           throw error;
         }
-      }),
-    );
+      };
+      running.push(run());
+    }
+    const all = Promise.all(running);
     if (closesAfterMs !== null) {
       await Bun.sleep(closesAfterMs);
       await within(20_000, engine.close(random.pick([0, 5, 50])), () => "close hangs");
@@ -216,7 +235,8 @@ function vandalise(random: Prng, { engine }: DirectEngine, blocks: string | null
   let stopped = false;
   const done = (async () => {
     while (!stopped) {
-      await Bun.sleep(random.int(1, Math.max(2, spreadMs / 4)));
+      const until = performance.now() + random.int(1, Math.max(2, spreadMs / 4));
+      while (!stopped && performance.now() < until) await Bun.sleep(2);
       if (stopped) return;
       if (random.chance(0.3)) await engine.clearPrefixCache();
       if (blocks && random.chance(0.7)) harm(random, blocks);

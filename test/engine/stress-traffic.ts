@@ -30,6 +30,8 @@ export interface StressJob {
   behaviour: Behaviour | null;
   arrivesMs: number;
   reader: Reader;
+  /** Comes after that job's answer, with it and some more tokens behind its prompt. */
+  follows: { job: number; more: readonly number[] } | null;
 }
 
 const tokenIds = (random: Prng, count: number, vocabSize: number) =>
@@ -134,6 +136,10 @@ export function drawTraffic(random: Prng, options: TrafficOptions): StressJob[] 
         behaviour,
         arrivesMs,
         reader: drawReader(random, spreadMs),
+        follows:
+          jobs.length > 0 && random.chance(0.25)
+            ? { job: random.int(0, jobs.length - 1), more: tokenIds(random, random.int(1, 70), vocabSize) }
+            : null,
       });
     }
   }

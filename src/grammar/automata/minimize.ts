@@ -4,7 +4,8 @@ import type { Dfa } from "./dfa.ts";
 export function minimize(dfa: Dfa): Dfa {
   const { width } = dfa.alphabet;
   const live = liveStates(dfa);
-  if (!live[0]) return mergeColumns({ alphabet: dfa.alphabet, table: new Int32Array(width).fill(-1), accepting: Uint8Array.of(0) });
+  if (!live[0])
+    return mergeColumns({ alphabet: dfa.alphabet, table: new Int32Array(width).fill(-1), accepting: Uint8Array.of(0) });
   const kept = [...live.keys()].filter((state) => live[state] === 1);
   const sink = kept.length;
   const number = new Int32Array(live.length).fill(sink);

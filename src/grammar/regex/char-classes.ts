@@ -4,10 +4,7 @@ import { RegexProblem } from "./syntax.ts";
 export const DIGITS: CharSet = [0x30, 0x39];
 export const WORD: CharSet = unite(DIGITS, [0x41, 0x5a, 0x5f, 0x5f, 0x61, 0x7a]);
 /** ECMAScript's white space and line terminators. */
-export const SPACE: CharSet = unite(
-  charsOf("\t\n\v\f\r \u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff"),
-  [0x2000, 0x200a],
-);
+export const SPACE: CharSet = unite(charsOf("\t\n\v\f\r \u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff"), [0x2000, 0x200a]);
 /** What `.` stands for. */
 export const NO_LINE_END: CharSet = subtract(ANY_CHAR, charsOf("\n\r\u2028\u2029"));
 

@@ -115,7 +115,9 @@ function determinize(nfa: Nfa, begin: number, end: number): Dfa {
   };
   const subset = (states: number[], prefix: string): Subset => {
     // Only states from which something leads on, or at which it may end, tell subsets apart.
-    const telling = states.filter((state) => nfa.moves[state]!.length > 0 || state === end || nfa.free[state]!.some(({ when }) => when === "end"));
+    const telling = states.filter(
+      (state) => nfa.moves[state]!.length > 0 || state === end || nfa.free[state]!.some(({ when }) => when === "end"),
+    );
     telling.sort((a, b) => a - b);
     return { states: telling, name: prefix + telling.join() };
   };

@@ -237,6 +237,8 @@ class Parser {
   }
 
   #problem(what: string): RegexProblem {
-    return new RegexProblem(`The pattern ${JSON.stringify(this.#chars.join("").slice(0, 200))} is not supported: ${what} (at ${this.#at}).`);
+    return new RegexProblem(
+      `The pattern ${JSON.stringify(this.#chars.join("").slice(0, 200))} is not supported: ${what} (at ${this.#at}).`,
+    );
   }
 }

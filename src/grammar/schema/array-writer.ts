@@ -15,7 +15,11 @@ export function writeArray(shape: ArrayShape, writer: SchemaWriter): Alternative
   if (Math.max(shape.least, shape.most ?? 0) > MAX_COUNTED) {
     throw new UnsupportedSchema(shape.least > MAX_COUNTED ? "minItems" : "maxItems", `more than ${MAX_COUNTED}`);
   }
-  return [{ text: "[" }, writer.text.space, ...new ArrayWriter(shape, writer).from(0, { wanted: shape.wanted.map(() => 0), rationed: shape.rationed.map(() => 0) })];
+  return [
+    { text: "[" },
+    writer.text.space,
+    ...new ArrayWriter(shape, writer).from(0, { wanted: shape.wanted.map(() => 0), rationed: shape.rationed.map(() => 0) }),
+  ];
 }
 
 /** How many items so far are of those that are wanted, and of those that may not be many. */

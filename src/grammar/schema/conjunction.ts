@@ -47,7 +47,10 @@ function isImplied<C extends Conjunction<C>>(conjunction: C, clause: Formula & {
 
 function limited<C>(list: C[]): C[] {
   if (list.length > MAX_ALTERNATIVES) {
-    throw new UnsupportedSchema("oneOf", `what anyOf, oneOf, not, if and dependencies say together has more than ${MAX_ALTERNATIVES} alternatives`);
+    throw new UnsupportedSchema(
+      "oneOf",
+      `what anyOf, oneOf, not, if and dependencies say together has more than ${MAX_ALTERNATIVES} alternatives`,
+    );
   }
   return list;
 }

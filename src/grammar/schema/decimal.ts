@@ -159,7 +159,14 @@ export function multiplesOf({ units, scale }: Decimal): Dfa {
 
 /** Every spelling without an exponent that says none of the values. */
 export function otherThan(values: readonly number[]): Dfa {
-  return values.reduce((rest, value) => difference(rest, compared(decimalOf(value), (relation) => relation === 0)), PLAIN_NUMBERS);
+  return values.reduce(
+    (rest, value) =>
+      difference(
+        rest,
+        compared(decimalOf(value), (relation) => relation === 0),
+      ),
+    PLAIN_NUMBERS,
+  );
 }
 
 export function spelled(values: readonly number[]): Dfa {

@@ -171,7 +171,10 @@ export class Formulas {
   }
 
   /** One condition on the type in place of several. */
-  #mergeTypes(parts: readonly Formula[], merge: (a: readonly JsonType[], b: readonly JsonType[]) => readonly JsonType[]): Formula[] {
+  #mergeTypes(
+    parts: readonly Formula[],
+    merge: (a: readonly JsonType[], b: readonly JsonType[]) => readonly JsonType[],
+  ): Formula[] {
     const all = parts.flatMap((part) => (part.kind === "types" ? [part.types] : []));
     if (all.length < 2) return [...parts];
     return [this.types(all.reduce(merge)), ...parts.filter((part) => part.kind !== "types")];
@@ -184,7 +187,14 @@ export class Formulas {
     return this.#intern(`${kind} ${ids}`, { kind, parts });
   }
 
-  #intern(name: string, node: Condition | { kind: "true" | "false" } | { kind: "and" | "or"; parts: readonly Formula[] } | { kind: "reference"; target: string; negated: boolean }): Formula {
+  #intern(
+    name: string,
+    node:
+      | Condition
+      | { kind: "true" | "false" }
+      | { kind: "and" | "or"; parts: readonly Formula[] }
+      | { kind: "reference"; target: string; negated: boolean },
+  ): Formula {
     let formula = this.#byName.get(name);
     if (!formula) {
       formula = { ...node, id: this.#byName.size } as Formula;

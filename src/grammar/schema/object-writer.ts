@@ -53,11 +53,21 @@ class ObjectWriter {
   #named(at: number, count: number, first: boolean): Alternative {
     const { named, least } = this.#shape;
     const member = named[at];
-    if (!member) return this.#others(0, Math.max(0, this.#counted ? least - count : 0), this.#counted ? this.#most - count : Number.POSITIVE_INFINITY, first);
+    if (!member)
+      return this.#others(
+        0,
+        Math.max(0, this.#counted ? least - count : 0),
+        this.#counted ? this.#most - count : Number.POSITIVE_INFINITY,
+        first,
+      );
     return this.#rule(`n${at}_${count}${first ? "f" : ""}`, () => {
       const result: Alternative[] = [];
       if (!this.#counted || count < this.#most) {
-        const pair: Alternative = [{ text: `${JSON.stringify(member.name)}:` }, this.#writer.text.gap, this.#writer.value(member.value)];
+        const pair: Alternative = [
+          { text: `${JSON.stringify(member.name)}:` },
+          this.#writer.text.gap,
+          this.#writer.value(member.value),
+        ];
         result.push([...this.#separator(first), ...pair, ...this.#named(at + 1, this.#counted ? count + 1 : 0, false)]);
       }
       if (!member.required) result.push(this.#named(at + 1, count, first));
@@ -74,7 +84,8 @@ class ObjectWriter {
     const name = `x${done}_${needed}_${room === Number.POSITIVE_INFINITY ? "" : room}${first ? "f" : ""}`;
     return this.#rule(name, () => {
       const result: Alternative[] = [];
-      if (done === witnesses.length && needed === 0) result.push(first ? [{ text: "}" }] : [this.#writer.text.space, { text: "}" }]);
+      if (done === witnesses.length && needed === 0)
+        result.push(first ? [{ text: "}" }] : [this.#writer.text.space, { text: "}" }]);
       if (room <= 0) return result;
       // Only one unnamed member is known to be no repetition.
       const counts = needed <= 1 || witnesses.length > 0;

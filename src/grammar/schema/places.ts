@@ -3,10 +3,14 @@ import { isObject, type JsonValue } from "./json.ts";
 import { InvalidSchema, UnsupportedSchema } from "./problem.ts";
 
 /** Keywords whose value is a schema, a list of schemas, or an object of schemas. */
-const SCHEMA_KEYWORDS = new Set([
-  "additionalItems additionalProperties contains contentSchema else if items not propertyNames then unevaluatedItems unevaluatedProperties".split(" "),
-  "allOf anyOf items oneOf prefixItems".split(" "),
-].flat());
+const SCHEMA_KEYWORDS = new Set(
+  [
+    "additionalItems additionalProperties contains contentSchema else if items not propertyNames then unevaluatedItems unevaluatedProperties".split(
+      " ",
+    ),
+    "allOf anyOf items oneOf prefixItems".split(" "),
+  ].flat(),
+);
 const SCHEMA_MAPS = new Set("$defs definitions dependencies dependentSchemas patternProperties properties".split(" "));
 
 /** Names a document that has no name of its own. */
@@ -73,7 +77,8 @@ export class Places {
       if (SCHEMA_MAPS.has(key) && isObject(inner)) {
         for (const [name, one] of Object.entries(inner)) this.#index(one, step(step(place, key), name), base, depth + 1);
       } else if (SCHEMA_KEYWORDS.has(key) && Array.isArray(inner)) {
-        for (const [i, one] of (inner as readonly JsonValue[]).entries()) this.#index(one, step(step(place, key), `${i}`), base, depth + 1);
+        for (const [i, one] of (inner as readonly JsonValue[]).entries())
+          this.#index(one, step(step(place, key), `${i}`), base, depth + 1);
       } else if (SCHEMA_KEYWORDS.has(key)) this.#index(inner, step(place, key), base, depth + 1);
     }
   }

@@ -1,13 +1,14 @@
 /** From the text of a schema to formulas. What cannot be honoured is refused here, by keyword; what says nothing is passed over. */
 import type { Dfa } from "../automata/dfa.ts";
-import type { Formula } from "./formula.ts";
 import { formatPattern } from "./formats.ts";
+import type { Formula } from "./formula.ts";
 import { Formulas } from "./formulas.ts";
 import { isObject, JSON_TYPES, type JsonObject, type JsonType, type JsonValue } from "./json.ts";
 import { KeySet } from "./key-set.ts";
-import { Places, step } from "./places.ts";
+import { count, entries, list, number, strings, text, unsupported, within } from "./keyword-values.ts";
 import { Patterns } from "./patterns.ts";
-import { InvalidSchema, UnsupportedSchema } from "./problem.ts";
+import { Places, step } from "./places.ts";
+import { InvalidSchema } from "./problem.ts";
 
 type Read = (value: JsonValue, place: string, schema: JsonObject) => Formula;
 
@@ -69,8 +70,10 @@ export class SchemaReader {
     minimum: (value, place, { exclusiveMinimum }) => this.#bound(exclusiveMinimum === true ? ">" : ">=", value, "minimum", place),
     maximum: (value, place, { exclusiveMaximum }) => this.#bound(exclusiveMaximum === true ? "<" : "<=", value, "maximum", place),
     // In draft 4 these were booleans beside the bounds.
-    exclusiveMinimum: (value, place) => (typeof value === "boolean" ? this.formulas.true : this.#bound(">", value, "exclusiveMinimum", place)),
-    exclusiveMaximum: (value, place) => (typeof value === "boolean" ? this.formulas.true : this.#bound("<", value, "exclusiveMaximum", place)),
+    exclusiveMinimum: (value, place) =>
+      typeof value === "boolean" ? this.formulas.true : this.#bound(">", value, "exclusiveMinimum", place),
+    exclusiveMaximum: (value, place) =>
+      typeof value === "boolean" ? this.formulas.true : this.#bound("<", value, "exclusiveMaximum", place),
     multipleOf: (value, place) => this.#multiple(value, place),
 
     properties: (value, place) => this.#properties(value, place),
@@ -201,7 +204,9 @@ export class SchemaReader {
 
   #required(names: readonly string[]): Formula {
     const { formulas } = this;
-    return formulas.and(...names.map((name) => formulas.condition({ kind: "some", keys: KeySet.of([name]), value: formulas.true })));
+    return formulas.and(
+      ...names.map((name) => formulas.condition({ kind: "some", keys: KeySet.of([name]), value: formulas.true })),
+    );
   }
 
   #dependencies(value: JsonValue, keyword: string, place: string): Formula {
@@ -213,7 +218,11 @@ export class SchemaReader {
           ? this.#required(typeof dependency === "string" ? [dependency] : strings(dependency, keyword, place))
           : this.#schema(dependency, at);
       const absent = formulas.condition({ kind: "every", keys: KeySet.of([name]), value: formulas.false });
-      return formulas.or(formulas.and(formulas.types(["object"]), absent), formulas.types(["null", "boolean", "number", "string", "array"]), needs);
+      return formulas.or(
+        formulas.and(formulas.types(["object"]), absent),
+        formulas.types(["null", "boolean", "number", "string", "array"]),
+        needs,
+      );
     });
     return formulas.and(...parts);
   }
@@ -241,7 +250,12 @@ export class SchemaReader {
   }
 
   /** Beside nothing that applies other schemas to the same value, it is what `additionalProperties` and `items` are. */
-  #unevaluated(value: JsonValue, keyword: "unevaluatedProperties" | "unevaluatedItems", place: string, schema: JsonObject): Formula {
+  #unevaluated(
+    value: JsonValue,
+    keyword: "unevaluatedProperties" | "unevaluatedItems",
+    place: string,
+    schema: JsonObject,
+  ): Formula {
     if (value === true) return this.formulas.true;
     const others = ["$ref", "allOf", "anyOf", "oneOf", "if", "dependentSchemas", "dependencies", "contains"];
     const other = others.find((name) => schema[name] !== undefined);
@@ -260,51 +274,4 @@ export class SchemaReader {
     const from = Array.isArray(schema.prefixItems) ? schema.prefixItems.length : 0;
     return this.#itemsFrom(from, value, step(place, keyword));
   }
-}
-
-function unsupported(keyword: string, reason: string, place: string): never {
-  throw new UnsupportedSchema(keyword, reason, place);
-}
-
-/** What a pattern throws, as the keyword's problem. */
-function within<T>(keyword: string, place: string, build: () => T): T {
-  try {
-    return build();
-  } catch (error) {
-    if (error instanceof UnsupportedSchema || error instanceof InvalidSchema || !(error instanceof Error)) throw error;
-    throw new UnsupportedSchema(keyword, error.message.replace(/\.$/, ""), place);
-  }
-}
-
-function wrong(keyword: string, place: string, what: string): InvalidSchema {
-  return new InvalidSchema(`'${keyword}' at '${place || "#"}' must be ${what}.`);
-}
-
-function text(value: JsonValue, keyword: string, place: string): string {
-  if (typeof value !== "string") throw wrong(keyword, place, "a string");
-  return value;
-}
-
-function number(value: JsonValue, keyword: string, place: string): number {
-  if (typeof value !== "number") throw wrong(keyword, place, "a number");
-  return value;
-}
-
-function count(value: JsonValue, keyword: string, place: string): number {
-  if (!Number.isInteger(value) || (value as number) < 0) throw wrong(keyword, place, "a whole number that is not negative");
-  return value as number;
-}
-
-function list(value: JsonValue, keyword: string, place: string): readonly JsonValue[] {
-  if (!Array.isArray(value)) throw wrong(keyword, place, "an array");
-  return value;
-}
-
-function strings(value: JsonValue, keyword: string, place: string): string[] {
-  return list(value, keyword, place).map((item) => text(item, keyword, place));
-}
-
-function entries(value: JsonValue, keyword: string, place: string): [string, JsonValue][] {
-  if (!isObject(value)) throw wrong(keyword, place, "an object");
-  return Object.entries(value);
 }

@@ -37,7 +37,9 @@ export function textParts(f: Specialized, patterns: Patterns): TextPart[] {
 /** The same as one language. */
 export function textLanguage(f: Specialized, patterns: Patterns): Dfa {
   return textParts(f, patterns)
-    .map(({ dfa, least, most }) => intersection(dfa ?? EVERYTHING, isUnlimited(least, most) ? EVERYTHING : lengthBetween(least, most)))
+    .map(({ dfa, least, most }) =>
+      intersection(dfa ?? EVERYTHING, isUnlimited(least, most) ? EVERYTHING : lengthBetween(least, most)),
+    )
     .reduce(union, EMPTY);
 }
 

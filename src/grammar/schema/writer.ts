@@ -132,7 +132,9 @@ export class SchemaWriter implements Inquiry {
 
   /** The rest of a string of a language, with the closing quote. */
   #rest(dfa: Dfa): Element {
-    return remembered(this.#texts, dfa, () => ({ rule: this.rules.automaton(dfa, [{ text: '"' }], (chars) => writeInString(chars, this.rules)) }));
+    return remembered(this.#texts, dfa, () => ({
+      rule: this.rules.automaton(dfa, [{ text: '"' }], (chars) => writeInString(chars, this.rules)),
+    }));
   }
 
   #number(dfa: Dfa): Element {

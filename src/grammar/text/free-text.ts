@@ -8,7 +8,7 @@ const ANYTHING: CharSet = unite(ANY_CHAR, [FIRST_SPECIAL, FIRST_SPECIAL + MOST_S
 /** When this sequence of characters (or special tokens) has come, the rest is what follows. */
 export interface Stop {
   chars: readonly number[];
-  then: Alternative;
+  rest: Alternative;
 }
 
 interface Node {
@@ -45,7 +45,7 @@ export function writeFreeText(name: string, stops: readonly Stop[], mayEnd: bool
     const listed = charSet([...ways.keys()].map((char) => [char, char]));
     const others = rules.chars(subtract(ANYTHING, listed)).map((way) => [...way, { rule: root.rule }]);
     const known = [...ways].flatMap(([char, to]) => {
-      return rules.chars([char, char]).map((way) => [...way, ...(to.stop ? to.stop.then : [{ rule: to.rule }])]);
+      return rules.chars([char, char]).map((way) => [...way, ...(to.stop ? to.stop.rest : [{ rule: to.rule }])]);
     });
     rules.set(node.rule, [...(mayEnd ? [[]] : []), ...known, ...others]);
   }

@@ -12,13 +12,13 @@ import { GrammarProblem } from "./problem.ts";
 /** One way to go on: characters (or special tokens) that are known to come, and the rest. */
 interface Way {
   chars: readonly number[];
-  then: Alternative;
+  rest: Alternative;
 }
 
 /** The ways to go on. The end of the output is a way of nothing. */
 type Ways = readonly Way[];
 
-const END: Ways = [{ chars: [], then: [] }];
+const END: Ways = [{ chars: [], rest: [] }];
 const MAX_DEPTH = 50;
 
 export interface TagParts {
@@ -81,11 +81,11 @@ export class TagWriter {
   }
 
   #literal(value: string, after: Ways): Ways {
-    return value === "" ? after : [{ chars: this.#chars(value), then: this.#tail(after) }];
+    return value === "" ? after : [{ chars: this.#chars(value), rest: this.#tail(after) }];
   }
 
   #opaque(element: Element, after: Ways): Ways {
-    return [{ chars: [], then: [element, ...this.#tail(after)] }];
+    return [{ chars: [], rest: [element, ...this.#tail(after)] }];
   }
 
   #pattern(pattern: string, tail: Alternative): Element {
@@ -96,13 +96,18 @@ export class TagWriter {
 
   /** Text until one of the ways that come after, or one of the stops, begins. */
   #freeText(after: Ways, stops: readonly Stop[], name = this.#rules.name("f")): Ways {
-    const mayEnd = after.some(({ chars, then }) => chars.length === 0 && then.length === 0);
-    if (after.some(({ chars, then }) => chars.length === 0 && then.length > 0)) {
-      throw new GrammarProblem("Free text must be followed by a text that is known, or by nothing: else nobody knows where it ends.");
+    const mayEnd = after.some(({ chars, rest }) => chars.length === 0 && rest.length === 0);
+    if (after.some(({ chars, rest }) => chars.length === 0 && rest.length > 0)) {
+      throw new GrammarProblem(
+        "Free text must be followed by a text that is known, or by nothing: else nobody knows where it ends.",
+      );
     }
-    const ends = grouped(after.filter(({ chars }) => chars.length > 0)).map(({ chars, ways }) => ({ chars, then: this.#tail(ways) }));
+    const ends = grouped(after.filter(({ chars }) => chars.length > 0)).map(({ chars, ways }) => ({
+      chars,
+      rest: this.#tail(ways),
+    }));
     writeFreeText(name, [...stops, ...ends], mayEnd, this.#rules);
-    return [{ chars: [], then: [{ rule: name }] }];
+    return [{ chars: [], rest: [{ rule: name }] }];
   }
 
   #tag(tag: Tag, after: Ways, depth: number): Ways {
@@ -113,15 +118,17 @@ export class TagWriter {
 
   #triggered(format: Triggered, after: Ways, depth: number): Ways {
     const name = this.#rules.name("f");
-    const again: Ways = format.stop_after_first ? after : [{ chars: [], then: [{ rule: name }] }];
+    const again: Ways = format.stop_after_first ? after : [{ chars: [], rest: [{ rule: name }] }];
     const tags = list<Tag>(format, "tags").flatMap((tag) => this.#tag(tag, again, depth));
     const triggers = list<string>(format, "triggers").map((trigger) => this.#chars(String(trigger)));
     const overlaps = triggers.some((a, i) => a.length === 0 || triggers.some((b, j) => i !== j && startsWith(b, a)));
     if (overlaps) throw new GrammarProblem("A trigger must not be empty, nor the beginning of another one.");
     const stops = triggers.map((chars) => {
-      const ways = tags.filter((way) => startsWith(way.chars, chars)).map((way) => ({ ...way, chars: way.chars.slice(chars.length) }));
+      const ways = tags
+        .filter((way) => startsWith(way.chars, chars))
+        .map((way) => ({ ...way, chars: way.chars.slice(chars.length) }));
       if (ways.length === 0) throw new GrammarProblem("A trigger is the beginning of no tag.");
-      return { chars, then: this.#tail(ways) };
+      return { chars, rest: this.#tail(ways) };
     });
     if (tags.some((way) => !triggers.some((chars) => startsWith(way.chars, chars)))) {
       throw new GrammarProblem("A tag begins with none of the triggers.");
@@ -132,7 +139,7 @@ export class TagWriter {
 
   #separated(format: Separated, after: Ways, depth: number): Ways {
     const name = this.#rules.name("f");
-    const tags = list<Tag>(format, "tags").flatMap((tag) => this.#tag(tag, [{ chars: [], then: [{ rule: name }] }], depth));
+    const tags = list<Tag>(format, "tags").flatMap((tag) => this.#tag(tag, [{ chars: [], rest: [{ rule: name }] }], depth));
     const more = format.stop_after_first ? [] : this.#literal(text(format, "separator"), tags);
     this.#rules.set(
       name,
@@ -156,11 +163,11 @@ export class TagWriter {
     };
   }
 
-  #written({ chars, then }: Way): Alternative {
+  #written({ chars, rest }: Way): Alternative {
     const parts = chars.flatMap((char): Alternative => {
       return char < FIRST_SPECIAL ? [{ text: String.fromCodePoint(char) }] : this.#rules.chars([char, char])[0]!;
     });
-    return [...parts, ...then];
+    return [...parts, ...rest];
   }
 
   /** The characters of a text, special tokens as one each. */
@@ -179,7 +186,7 @@ function grouped(ways: Ways): { chars: readonly number[]; ways: Way[] }[] {
   for (const way of ways) {
     const name = way.chars.join();
     const group = groups.get(name) ?? { chars: way.chars, ways: [] };
-    group.ways.push({ chars: [], then: way.then });
+    group.ways.push({ chars: [], rest: way.rest });
     groups.set(name, group);
   }
   return [...groups.values()];
@@ -191,7 +198,8 @@ function startsWith(chars: readonly number[], beginning: readonly number[]): boo
 
 function text<K extends string>(format: { type: string } & Record<K, unknown>, field: K): string {
   const value = format[field];
-  if (typeof value !== "string") throw new GrammarProblem(`'${field}' of a structural format of type '${format.type}' must be a string.`);
+  if (typeof value !== "string")
+    throw new GrammarProblem(`'${field}' of a structural format of type '${format.type}' must be a string.`);
   return value.toWellFormed();
 }
 

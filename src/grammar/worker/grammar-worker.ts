@@ -2,7 +2,7 @@
 import { buildGrammar, problemOf } from "../build.ts";
 import type { GrammarSpec } from "../contract.ts";
 import { Matching } from "./matching.ts";
-import { type FromWorker, type StepResult, type ToWorker } from "./messages.ts";
+import type { FromWorker, StepResult, ToWorker } from "./messages.ts";
 import { TokenTable } from "./token-table.ts";
 import { type Compiled, memoryBytes, prepareXgrammar, Xgrammar, XgrammarAbort } from "./xgrammar.ts";
 
@@ -143,4 +143,3 @@ async function receive(message: ToWorker): Promise<void> {
 addEventListener("message", (event: MessageEvent<ToWorker>) => {
   last = last.then(() => receive(event.data));
 });
-

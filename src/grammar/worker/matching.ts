@@ -1,7 +1,8 @@
 /** One output that is held to a grammar, in the worker. */
-import type { TokenTable } from "./token-table.ts";
-import { incompleteEnd, LOOKAHEAD, roomLeft, StringPosition } from "./text-limit.ts";
+
 import { MAY_END, MUST_END } from "./messages.ts";
+import { incompleteEnd, LOOKAHEAD, roomLeft, StringPosition } from "./text-limit.ts";
+import type { TokenTable } from "./token-table.ts";
 import type { Matcher } from "./xgrammar.ts";
 
 /** A grammar that knows the lengths, for texts near a limit. */

@@ -3,7 +3,11 @@ import type { GrammarSpec } from "../contract.ts";
 import type { PackedVocabulary } from "../vocabulary.ts";
 
 export type ToWorker =
-  | { type: "start"; vocabulary: PackedVocabulary; /** int32 [1]: the matcher that is at work, -1 for none. */ busy: SharedArrayBuffer }
+  | {
+      type: "start";
+      vocabulary: PackedVocabulary /** int32 [1]: the matcher that is at work, -1 for none. */;
+      busy: SharedArrayBuffer;
+    }
   | { type: "compile"; grammar: number; spec: GrammarSpec }
   | { type: "forget"; grammar: number }
   /** A matcher that has taken these tokens; its masks are written to `mask`, int32 [words]. */

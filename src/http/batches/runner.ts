@@ -15,6 +15,8 @@ export interface RunnerOptions {
   log: (line: LogLine) => void;
   /** Requests that run at the same time. */
   concurrency?: number;
+  /** Between two attempts after the database has failed. */
+  storageRetryMs?: number;
 }
 
 interface Work {
@@ -25,8 +27,6 @@ interface Work {
 const PAGE = 64;
 /** After an answer that says that the server is busy or not there yet. */
 const RETRY_MS = 500;
-/** After the database has failed. */
-const STORAGE_RETRY_MS = 5000;
 
 const pause = () => new Promise((resolve) => setImmediate(resolve));
 
@@ -46,8 +46,8 @@ export class BatchRunner {
   /** Looks for what is unfinished, or cancelled. */
   start(): void {
     this.#loop ??= this.#run();
-    if (this.#answering && this.#isOver(this.#answering.work)) this.#answering.ending.abort();
     this.#wake?.();
+    if (this.#answering && this.#isOver(this.#answering.work)) this.#answering.ending.abort();
   }
 
   /** Leaves what is running undone; the next start does it. */
@@ -67,7 +67,7 @@ export class BatchRunner {
       } catch (error) {
         // What is recorded stays as it is, and what is not is done again.
         this.#options.log({ level: "error", message: "batches cannot be recorded and wait", error: String(error) });
-        await Promise.race([Bun.sleep(STORAGE_RETRY_MS), this.#stopped.promise]);
+        await Promise.race([Bun.sleep(this.#options.storageRetryMs ?? 10_000), this.#stopped.promise]);
       }
     }
   }

@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { count, flag, maxTokens, model, samplingEntries, text, Usage, whole } from "../fields.ts";
 import { acceptedFields, unsupportedChat, unsupportedSampling } from "../openai-fields.ts";
+import { structuredOutputEntries } from "../structured-output.ts";
 import { Timings } from "../timings.ts";
 
 const ContentPart = v.pipe(
@@ -69,7 +70,7 @@ export const ChatCompletionRequest = v.pipe(
         ),
       ),
     ),
-    response_format: v.nullish(v.pipe(v.looseObject({ type: v.string() }), v.description("Only `text` is supported."))),
+    ...structuredOutputEntries,
     chat_template_kwargs: v.nullish(
       v.pipe(v.record(v.string(), v.unknown()), v.description("Extra variables for the chat template.")),
     ),

@@ -5,6 +5,7 @@ import type { HttpContext } from "../context.ts";
 import type { Job } from "../job.ts";
 import { chooseModel } from "../models/service.ts";
 import { checkPromptLength, checkStreamOptions } from "../sampling.ts";
+import { readStructure } from "../structured-output.ts";
 import { readTimings } from "../timings.ts";
 import { clampLogprob, showToken } from "../token-text.ts";
 import { renderPrompt, startChatJob } from "./job.ts";
@@ -28,6 +29,7 @@ export async function startChat(
 ): Promise<ChatCompletionJob> {
   const choice = chooseModel(context, body.model);
   checkSupported(body);
+  const structure = readStructure(body);
   const tools = readToolOffer(body);
   const prompt = await renderPrompt(context, body.messages, tools, readTemplateVariables(body));
   const maxTokens = body.max_completion_tokens ?? body.max_tokens ?? null;
@@ -40,7 +42,8 @@ export async function startChat(
     sampling: body,
     maxTokens,
     logprobs: body.logprobs ? (body.top_logprobs ?? 0) : null,
-    answer: null,
+    answer: structure?.spec ?? null,
+    answerParam: structure?.param,
     reasoningBudget: readReasoningBudget(body),
     includeUsage: body.stream_options?.include_usage ?? false,
     signal,
@@ -52,10 +55,6 @@ function checkSupported(body: ChatCompletionRequest): void {
   checkStreamOptions(body);
   if (body.top_logprobs != null && !body.logprobs) {
     throw new InvalidRequest("'top_logprobs' is only allowed when 'logprobs' is true.", "top_logprobs", "invalid_value");
-  }
-  if (body.response_format != null && body.response_format.type !== "text") {
-    const type = body.response_format.type.slice(0, 40);
-    throw new InvalidRequest(`'response_format' of type '${type}' is not supported yet.`, "response_format", "unsupported_value");
   }
 }
 

@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { count, FinishReason, flag, model, samplingEntries, text, Usage, whole } from "../fields.ts";
 import { unsupportedSampling } from "../openai-fields.ts";
+import { structuredOutputEntries } from "../structured-output.ts";
 import { Timings } from "../timings.ts";
 
 export const maxPrompts = 64;
@@ -17,6 +18,7 @@ export const CompletionRequest = v.pipe(
     max_tokens: whole(0, Number.MAX_SAFE_INTEGER, "The most tokens to generate, 16 by default. 0: none."),
     ...unsupportedSampling,
     ...samplingEntries,
+    ...structuredOutputEntries,
     logprobs: whole(0, 20, "Return log-probabilities, and this many of the most likely tokens at each position."),
     echo: flag("Put the prompt before the output."),
     best_of: whole(1, Number.MAX_SAFE_INTEGER, "Only 1 or the value of `n`."),

@@ -4,6 +4,7 @@ import type { HttpContext } from "../context.ts";
 import { collectJob, countUsage, type Job, startJob } from "../job.ts";
 import { chooseModel } from "../models/service.ts";
 import { checkPromptLength, checkStreamOptions, toGenerationRequests } from "../sampling.ts";
+import { compileStructure, readStructure } from "../structured-output.ts";
 import { readTimings } from "../timings.ts";
 import { clampLogprob, nameToken, showToken } from "../token-text.ts";
 import type { Completion, CompletionLogprobs, CompletionRequest } from "./model.ts";
@@ -39,11 +40,12 @@ export async function startCompletion(
   }
   for (const { tokens } of prompts) checkPromptLength(tokens, maxTokens, server.model, "prompt");
   const logprobs = body.logprobs ?? null;
+  const grammar = await compileStructure(server, readStructure(body), signal);
   const job = startJob(context, {
     model,
     idPrefix: "cmpl-",
     requests: prompts.flatMap(({ tokens }) =>
-      toGenerationRequests(body, { promptTokens: tokens, adapter, maxTokens, logprobs }, server.model),
+      toGenerationRequests(body, { promptTokens: tokens, adapter, maxTokens, logprobs, grammar }, server.model),
     ),
     choices: n,
     promptTokens: prompts.reduce((sum, { tokens }) => sum + tokens.length, 0),
