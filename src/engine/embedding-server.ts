@@ -80,6 +80,7 @@ export class EmbeddingServer implements InferenceServer {
       contextLength: maxTokens,
       vocabSize: model.vocabSize,
       created: Math.floor(Date.now() / 1000),
+      summary: { ...encoder.summary, contextLength: maxTokens, maxContext: maxTokens },
       embedding: { dimensions, maxTokens },
       generates: false,
       defaultSampling: NEUTRAL,

@@ -17,6 +17,8 @@ export interface PrefixOptions {
   prefixCacheBytes?: number;
   /** Where they are kept longer than in memory. */
   prefixStore?: DiskStore | null;
+  /** So long a request waits for the disk: what comes later is of use all the same, but a disk that hangs must not hold it up. */
+  prefixPatienceMs?: number;
   /** What tells this model's prefixes from another's. */
   modelIdentity?: string;
   /** Limit for all cache tensors together, those of live rows included. */
@@ -30,7 +32,6 @@ export interface CachedModel {
   dtype: Dtype;
 }
 
-/** So long a request waits for the disk: what comes later is of use all the same, but a disk that hangs must not hold it up. */
 const PATIENCE_MS = 5000;
 
 export class Prefixes {
@@ -86,7 +87,7 @@ export class Prefixes {
     if (!this.#disk || sequence.finished) return;
     const { keys } = this.cache.enter(sequence);
     const loading = this.#disk.load({ keys, most: this.#useful(sequence, keys), isWanted: () => !sequence.finished });
-    await atMost(loading, PATIENCE_MS);
+    await atMost(loading, this.#options.prefixPatienceMs ?? PATIENCE_MS);
   }
 
   /** How many of its blocks a sequence may take up: its last token is always computed. */

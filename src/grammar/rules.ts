@@ -7,6 +7,7 @@ export type Element = { text: string } | { byte: ByteSet } | { rule: string } | 
 export type Alternative = readonly Element[];
 
 const MAX_RULES = 50_000;
+const MOST_JOINED = 1000;
 /** Sequences of bytes that are written where they are needed. */
 const MOST_INLINE = 3;
 
@@ -62,55 +63,52 @@ export class Rules {
 
   /** The text of what can be reached from `root` and has an end; null when the root has none. */
   print(root: string): string | null {
-    const ending = this.#ending();
-    if (!ending.has(root)) return null;
+    const rules = this.#ending();
+    if (!rules.has(root)) return null;
     const reached = new Set([root]);
     const lines: string[] = [];
-    const joined = this.#joined(ending);
     for (const name of reached) {
-      const alternatives = joined(name);
-      for (const element of alternatives.flat()) if ("rule" in element) reached.add(element.rule);
+      const alternatives = rules.get(name)!.map((alternative) => joined(alternative, rules));
+      for (const alternative of alternatives) for (const element of alternative) if ("rule" in element) reached.add(element.rule);
       lines.push(`${name === root ? "root" : name} ::= ${alternatives.map((one) => printAlternative(one, root)).join(" | ")}`);
     }
     return lines.join("\n");
   }
 
-  /** Alternatives that have an end; where one goes on with a rule of one text only, that text is put in its place. */
-  #joined(ending: ReadonlySet<string>): (name: string) => Alternative[] {
-    const open = (name: string) => this.#rules.get(name)!.filter((one) => one.every((e) => !("rule" in e) || ending.has(e.rule)));
-    return (name) =>
-      open(name).map((alternative) => {
-        const result = [...alternative];
-        for (let steps = 0; steps < 1000; steps++) {
-          const last = result.at(-1);
-          if (!last || !("rule" in last)) break;
-          const inner = open(last.rule);
-          const only = inner.length === 1 ? inner[0]! : null;
-          if (!only || only.length === 0 || !("text" in only[0]!)) break;
-          result.splice(-1, 1, ...only);
-        }
-        return result;
-      });
-  }
-
-  /** Rules from which some text can be made. */
-  #ending(): Set<string> {
+  /** The rules from which some text can be made, with those of their alternatives. */
+  #ending(): Map<string, Alternative[]> {
     const users = new Map<string, string[]>();
     for (const [name, alternatives] of this.#rules) {
       for (const element of alternatives.flat()) {
-        if ("rule" in element) users.set(element.rule, [...(users.get(element.rule) ?? []), name]);
+        if (!("rule" in element)) continue;
+        const list = users.get(element.rule);
+        if (list) list.push(name);
+        else users.set(element.rule, [name]);
       }
     }
     const ending = new Set<string>();
+    const ends = (alternative: Alternative) => alternative.every((element) => !("rule" in element) || ending.has(element.rule));
     const open = [...this.#rules.keys()];
     for (let name = open.pop(); name !== undefined; name = open.pop()) {
-      if (ending.has(name) || !this.#rules.get(name)!.some((one) => one.every((e) => !("rule" in e) || ending.has(e.rule))))
-        continue;
+      if (ending.has(name) || !this.#rules.get(name)!.some(ends)) continue;
       ending.add(name);
       open.push(...(users.get(name) ?? []));
     }
-    return ending;
+    return new Map([...ending].map((name) => [name, this.#rules.get(name)!.filter(ends)]));
   }
+}
+
+/** Where an alternative goes on with a rule of one text only, that text is put in its place. */
+function joined(alternative: Alternative, rules: ReadonlyMap<string, Alternative[]>): Alternative {
+  const result = [...alternative];
+  for (let steps = 0; steps < MOST_JOINED; steps++) {
+    const last = result.at(-1);
+    if (!last || !("rule" in last)) break;
+    const [only, other] = rules.get(last.rule)!;
+    if (!only || other || only.length === 0 || !("text" in only[0]!)) break;
+    result.splice(-1, 1, ...only);
+  }
+  return result;
 }
 
 function printAlternative(alternative: Alternative, root: string): string {
@@ -132,16 +130,24 @@ function printAlternative(alternative: Alternative, root: string): string {
   return parts.length === 0 ? '""' : parts.join(" ");
 }
 
+const printedBytes = new WeakMap<ByteSet, string>();
+
 /** A class of one byte beyond ASCII would be taken for a character: it is said twice. */
 function printByte(set: ByteSet): string {
-  const one = (byte: number) => `\\x${byte.toString(16).padStart(2, "0")}`;
-  const intervals = intervalsOf(set).map(([low, high]) => (low === high ? one(low) : `${one(low)}-${one(high)}`));
-  return `[${intervals.join("")}${set.length === 2 && set[0] === set[1] ? intervals[0] : ""}]`;
+  let printed = printedBytes.get(set);
+  if (printed === undefined) {
+    const one = (byte: number) => `\\x${byte.toString(16).padStart(2, "0")}`;
+    const intervals = intervalsOf(set).map(([low, high]) => (low === high ? one(low) : `${one(low)}-${one(high)}`));
+    printed = `[${intervals.join("")}${set.length === 2 && set[0] === set[1] ? intervals[0] : ""}]`;
+    printedBytes.set(set, printed);
+  }
+  return printed;
 }
 
-/** Letters and digits as they are, everything else by its number. */
+/** What is printable in ASCII as it is, everything else by its number. */
 function escapeChar(char: string): string {
-  if (/^[A-Za-z0-9 ]$/.test(char)) return char;
+  if (char === '"' || char === "\\") return `\\${char}`;
   const code = char.codePointAt(0)!;
+  if (code >= 0x20 && code < 0x7f) return char;
   return code > 0xffff ? `\\U${code.toString(16).padStart(8, "0")}` : `\\u${code.toString(16).padStart(4, "0")}`;
 }

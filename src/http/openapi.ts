@@ -196,7 +196,18 @@ export function openapiRoutes({ options }: HttpContext, describedApp: () => AnyE
 
 function nameSchemas(): Record<string, object> {
   const schemas = Object.entries(toJsonSchemaDefs(definitions, conversion));
-  return Object.fromEntries(schemas.map(([name, schema]) => [name, nullToOpenApi(schema, openapi)]));
+  return Object.fromEntries(schemas.map(([name, schema]) => [name, allowNull(nullToOpenApi(schema, openapi))]));
+}
+
+/** What makes `["string", "null"]` of a type forgets the enumeration beside it. */
+function allowNull<T>(node: T): T {
+  if (typeof node !== "object" || node === null) return node;
+  const schema = node as { type?: unknown; enum?: unknown };
+  const isNullable = Array.isArray(schema.type) && schema.type.includes("null");
+  // The list itself may be valibot's own.
+  if (isNullable && Array.isArray(schema.enum) && !schema.enum.includes(null)) schema.enum = [...schema.enum, null];
+  for (const child of Object.values(node)) allowNull(child);
+  return node;
 }
 
 function toSchema(wrapped: object): object {

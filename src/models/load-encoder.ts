@@ -8,12 +8,14 @@ import type { DenseModule } from "./embedding-modules.ts";
 import type { EncoderModel } from "./encoder.ts";
 import { ConfigReader } from "./model-config.ts";
 import { findEncoder } from "./registry.ts";
+import { type ModelSummary, summarizeModel } from "./summary.ts";
 import { TensorSet } from "./tensor-set.ts";
 import { Weights } from "./weights.ts";
 
 export interface LoadedEncoder {
   model: EncoderModel;
   architecture: string;
+  summary: ModelSummary;
   /** Of all weights as loaded. */
   bytes: number;
   free(): void;
@@ -55,8 +57,10 @@ export function prepareEncoder(checkpoint: Checkpoint): PreparedEncoder {
 /** Prepares an encoder and reads its weights. Throws `StartupError`. */
 export async function loadEncoder(checkpoint: Checkpoint): Promise<LoadedEncoder> {
   const { model, architecture, weights } = prepareEncoder(checkpoint);
+  // Nothing is kept from pass to pass.
+  const summary = summarizeModel({ model, architecture, weights }, 0);
   await read(weights, checkpoint.directory);
-  return { model, architecture, bytes: weights.bytes, free: () => weights.free() };
+  return { model, architecture, summary, bytes: weights.bytes, free: () => weights.free() };
 }
 
 /** Reads the layers of `2_Dense` and the like. Throws `StartupError`. */

@@ -59,7 +59,6 @@ export class DiskStore {
   static async open(options: DiskStoreOptions): Promise<DiskStore> {
     const store = new DiskStore(options);
     try {
-      await mkdir(options.directory, { recursive: true, mode: 0o700 });
       await store.#scan();
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
@@ -180,6 +179,8 @@ export class DiskStore {
     this.#writesToScan = RESCAN_WRITES;
     const { directory } = this.#options;
     const entries = new Map<string, Entry>();
+    // Somebody may have removed it.
+    await mkdir(directory, { recursive: true, mode: 0o700 });
     for (const folder of await readdir(directory)) {
       if (!/^[0-9a-f]{2}$/.test(folder)) continue;
       for (const name of await readdir(join(directory, folder)).catch(() => [])) {

@@ -1,7 +1,6 @@
 /** What the binary answers is what its documentation and its schemas say. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import * as v from "valibot";
-import packageJson from "../../package.json" with { type: "json" };
 import { ChatCompletion, ChatCompletionChunk } from "../../src/http/chat/model.ts";
 import { Completion, CompletionChunk } from "../../src/http/completions/model.ts";
 import { Health } from "../../src/http/health/model.ts";
@@ -91,34 +90,6 @@ test("health has the fixed keys", async () => {
 test("the models are of their schemas", async () => {
   expectOf(ModelList, await (await get("/v1/models")).json());
   for (const id of ["tiny-chat", "default"]) expectOf(Model, await (await get(`/v1/models/${id}`)).json());
-});
-
-type Node = { [key: string]: Node };
-
-test("openapi.json describes this version, its references lead somewhere, and every path answers", async () => {
-  const document = (await (await get("/openapi.json")).json()) as Node;
-  expect(document.openapi as unknown as string).toMatch(/^3\.1\./);
-  expect(document.info!.version as unknown).toBe(packageJson.version);
-  const references = JSON.stringify(document).matchAll(/"\$ref":"#\/([^"]+)"/g);
-  for (const [, place] of references) {
-    expect(
-      place!.split("/").reduce<Node | undefined>((node, key) => node?.[key], document),
-      place,
-    ).toBeDefined();
-  }
-  for (const [path, operations] of Object.entries(document.paths!)) {
-    for (const [method, operation] of Object.entries(operations)) {
-      const examples = operation.requestBody?.content?.["application/json"]?.examples ?? {};
-      const bodies = Object.values(examples).map(({ value }) => value as object);
-      const url = path.replace("{id}", "tiny-chat");
-      const responses = method === "get" ? [await get(url)] : await Promise.all(bodies.map((body) => post(url, body)));
-      expect(responses).not.toBeEmpty();
-      for (const response of responses) {
-        expect({ url, status: response.status }).toEqual({ url, status: 200 });
-        await response.text();
-      }
-    }
-  }
 });
 
 test("Swagger UI and all it needs come from the binary", async () => {

@@ -1,52 +1,32 @@
 /** Whether requests in a crowd have got what each gets alone. */
 import type { Outcome } from "./stress-run.ts";
-import type { StressJob } from "./stress-traffic.ts";
+import type { Answer } from "./tiny-chat.ts";
 
-export interface Comparison {
-  differences: unknown[];
-  /** The largest difference between log-probabilities of the same token. */
-  maxLogprobError: number;
+/** Of log-probabilities: sums are made in another order, and nothing else may differ. */
+const TOLERANCE = 1e-3;
+
+/** What a request has got in a crowd that it does not get alone; null: nothing. */
+export function compare(alone: Outcome, got: Outcome): string | null {
+  if (got.kind === "refused") return null;
+  if (got.kind === "cut")
+    return alone.kind === "answered" ? compareIds(alone.answer.ids.slice(0, got.ids.length), got.ids) : null;
+  if (got.kind === "failed" || alone.kind !== "answered")
+    return got.kind === alone.kind ? null : `${got.kind}, alone ${alone.kind}`;
+  return compareAnswers(alone.answer, got.answer);
 }
 
-export function compare(jobs: readonly StressJob[], alone: readonly Outcome[], crowd: readonly Outcome[]): Comparison {
-  const differences: unknown[] = [];
-  let maxLogprobError = 0;
-  for (const [i, got] of crowd.entries()) {
-    const want = alone[i]!;
-    if (got.kind === "refused") continue;
-    const wanted = want.kind === "answered" ? want.answer.ids : null;
-    if (got.kind === "answered" && want.kind === "answered") {
-      const error = Math.max(
-        0,
-        ...got.answer.tokens.map(({ id, logprob = 0 }, at) =>
-          want.answer.tokens[at]?.id === id ? Math.abs(logprob - (want.answer.tokens[at]?.logprob ?? 0)) : 0,
-        ),
-      );
-      maxLogprobError = Math.max(maxLogprobError, error);
-      const same =
-        String(got.answer.ids) === String(wanted) &&
-        got.answer.text === want.answer.text &&
-        got.answer.finishReason === want.answer.finishReason;
-      if (!same || error > 1e-3) {
-        const at = got.answer.ids.findIndex((id, n) => id !== wanted![n]);
-        differences.push({
-          i,
-          at,
-          error,
-          prompt: jobs[i]!.request.promptTokens.length,
-          cached: got.cachedTokens,
-          got: got.answer.ids.length,
-          want: wanted!.length,
-          a: got.answer.tokens[at],
-          b: want.answer.tokens[at],
-          fin: [got.answer.finishReason, want.answer.finishReason],
-          sampling: jobs[i]!.request.sampling,
-        });
-      }
-    } else if (got.kind === "cut") {
-      if (wanted && String(got.ids) !== String(wanted.slice(0, got.ids.length)))
-        differences.push({ i, kind: "cut", got: got.ids, want: wanted });
-    } else if (got.kind !== want.kind) differences.push({ i, got: got.kind, want: want.kind });
-  }
-  return { differences, maxLogprobError };
+function compareAnswers(want: Answer, got: Answer): string | null {
+  const ids = compareIds(want.ids, got.ids);
+  if (ids !== null) return ids;
+  if (got.finishReason !== want.finishReason) return `ends with ${got.finishReason}, alone with ${want.finishReason}`;
+  if (got.text !== want.text) return `the text ${JSON.stringify(got.text)}, alone ${JSON.stringify(want.text)}`;
+  const errors = got.tokens.map(({ logprob = 0 }, i) => Math.abs(logprob - (want.tokens[i]!.logprob ?? 0)));
+  const error = Math.max(0, ...errors);
+  return error < TOLERANCE ? null : `a log-probability differs by ${error} at token ${errors.indexOf(error)}`;
+}
+
+function compareIds(want: readonly number[], got: readonly number[]): string | null {
+  const at = got.findIndex((id, i) => id !== want[i]);
+  if (at >= 0) return `token ${at} is ${got[at]}, alone ${want[at]}`;
+  return got.length === want.length ? null : `${got.length} tokens, alone ${want.length}`;
 }

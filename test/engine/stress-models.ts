@@ -6,13 +6,22 @@ import { openMlx } from "../../src/mlx/array.ts";
 import { locateNativeLibrary } from "../../src/mlx/library.ts";
 import { openCheckpoint } from "../../src/models/checkpoint.ts";
 import { loadModel } from "../../src/models/load.ts";
-import type { StressOptions } from "./stress-run.ts";
 import { TINY_CHAT } from "./tiny-chat.ts";
+
+export interface StressModel {
+  directory: string;
+  adapters: readonly { name: string; path: string }[];
+  vocabSize: number;
+  /** Tokens of the longest prompt. */
+  longest: number;
+  /** Of the smallest row that takes the longest request. */
+  longestRowBytes: number;
+}
 
 /** Of an output. */
 const MOST_TOKENS = 150;
 
-export async function readModelShape(name: string, longest: number): Promise<StressOptions> {
+export async function readStressModel(name: string, longest: number): Promise<StressModel> {
   openMlx(locateNativeLibrary(), true);
   const directory = name === "tiny-chat" ? TINY_CHAT : join(import.meta.dir, "../fixtures/parity", name);
   const loaded = await loadModel(await openCheckpoint(directory));

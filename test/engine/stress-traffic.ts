@@ -3,13 +3,11 @@ import type { GenerationRequest, SamplingParams } from "../../src/engine/request
 import type { Behaviour } from "./imitation-grammar.ts";
 import type { Prng } from "./prng.ts";
 import { GREEDY } from "./sampler-rows.ts";
+import type { StressModel } from "./stress-models.ts";
 
 export interface TrafficOptions {
   jobs: number;
-  vocabSize: number;
-  adapters: readonly string[];
-  /** Of a prompt. */
-  longest: number;
+  model: StressModel;
   /** Milliseconds over which requests arrive. */
   spreadMs: number;
 }
@@ -38,7 +36,7 @@ const tokenIds = (random: Prng, count: number, vocabSize: number) =>
   Array.from({ length: count }, () => random.int(1, vocabSize - 1));
 
 /** Beginnings that prompts share, some the beginnings of others. */
-function drawBeginnings(random: Prng, { longest, vocabSize }: TrafficOptions): number[][] {
+function drawBeginnings(random: Prng, { longest, vocabSize }: StressModel): number[][] {
   const list: number[][] = [];
   for (let i = 0; i < 5; i++) {
     const base = list.length > 0 && random.chance(0.5) ? random.pick(list) : [];
@@ -48,7 +46,7 @@ function drawBeginnings(random: Prng, { longest, vocabSize }: TrafficOptions): n
   return list;
 }
 
-function drawPrompt(random: Prng, beginnings: readonly number[][], { longest, vocabSize }: TrafficOptions): number[] {
+function drawPrompt(random: Prng, beginnings: readonly number[][], { longest, vocabSize }: StressModel): number[] {
   const beginning = random.pick(beginnings);
   const kept = random.chance(0.5) ? beginning.length : random.int(0, beginning.length);
   let prompt = [...beginning.slice(0, kept), ...tokenIds(random, random.int(0, random.chance(0.8) ? 30 : 200), vocabSize)];
@@ -108,13 +106,14 @@ function drawReader(random: Prng, spreadMs: number): Reader {
 }
 
 export function drawTraffic(random: Prng, options: TrafficOptions): StressJob[] {
-  const { vocabSize, adapters, spreadMs } = options;
-  const beginnings = drawBeginnings(random, options);
+  const { model, spreadMs } = options;
+  const { vocabSize, adapters } = model;
+  const beginnings = drawBeginnings(random, model);
   const jobs: StressJob[] = [];
   while (jobs.length < options.jobs) {
     const request: GenerationRequest = {
-      promptTokens: drawPrompt(random, beginnings, options),
-      adapter: random.chance(0.3) && adapters.length > 0 ? random.pick(adapters) : null,
+      promptTokens: drawPrompt(random, beginnings, model),
+      adapter: random.chance(0.3) && adapters.length > 0 ? random.pick(adapters).name : null,
       maxTokens: random.chance(0.1) ? random.int(0, 1) : random.int(1, random.chance(0.2) ? 150 : 25),
       sampling: drawSampling(random, vocabSize),
       stop: random.chance(0.2) ? [random.pick(["a", "e", " ", "th"])] : [],

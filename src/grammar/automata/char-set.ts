@@ -42,7 +42,7 @@ export function intersect(a: CharSet, b: CharSet): CharSet {
   return result;
 }
 
-/** What is not in the set, of all code points. */
+/** What is not in the set, special tokens included. */
 export function complement(set: CharSet): CharSet {
   const result: number[] = [];
   let next = 0;
@@ -50,7 +50,8 @@ export function complement(set: CharSet): CharSet {
     if (low > next) result.push(next, low - 1);
     next = high + 1;
   }
-  if (next <= LAST_CODE_POINT) result.push(next, LAST_CODE_POINT);
+  const last = FIRST_SPECIAL + MOST_SPECIALS - 1;
+  if (next <= last) result.push(next, last);
   return result;
 }
 

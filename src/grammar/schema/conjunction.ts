@@ -48,8 +48,8 @@ function isImplied<C extends Conjunction<C>>(conjunction: C, clause: Formula & {
 function limited<C>(list: C[]): C[] {
   if (list.length > MAX_ALTERNATIVES) {
     throw new UnsupportedSchema(
-      "oneOf",
-      `what anyOf, oneOf, not, if and dependencies say together has more than ${MAX_ALTERNATIVES} alternatives`,
+      "anyOf",
+      `what it, oneOf, not, if and dependencies say together has more than ${MAX_ALTERNATIVES} alternatives`,
     );
   }
   return list;

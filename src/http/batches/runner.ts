@@ -144,7 +144,11 @@ export class BatchRunner {
     };
     const worker = async () => {
       for (let line = next(); line; line = next()) {
-        while (!isOver() && !(await this.#answerLine(work, line, signal))) await Bun.sleep(RETRY_MS);
+        for (let done = false; !done; ) {
+          if (isOver()) return;
+          done = await this.#answerLine(work, line, signal);
+          if (!done && !signal.aborted) await Bun.sleep(RETRY_MS);
+        }
         if (isOver()) return;
       }
     };

@@ -60,7 +60,8 @@ function toModel(context: HttpContext, choice: ModelChoice): Model {
     owned_by: "mlx-cb-serve",
     architecture,
     context_length: contextLength,
-    capabilities: listCapabilities(context),
+    // Embeddings are made without adapters.
+    capabilities: { ...listCapabilities(context), ...(choice.adapter !== null && { embeddings: false }) },
     ...(choice.adapter !== null && { parent: id }),
   };
 }
