@@ -231,8 +231,7 @@ type AnyConfig = Config | BenchConfig | InspectConfig | { action: "help" | "vers
 export function parseConfig(argv: readonly string[], env: Environment): AnyConfig {
   if (argv[0] === "inspect") {
     // The model may stand by itself.
-    const rest = argv[1] === undefined || argv[1].startsWith("-") ? argv.slice(1) : ["--model", ...argv.slice(1)];
-    const values = parseOptions({ ...table, ...inspectTable }, prefix, rest, env);
+    const values = parseOptions({ ...table, ...inspectTable }, prefix, argv.slice(1), env, "model");
     return "action" in values ? values : { ...values, action: "inspect", ...readSurroundings(env) };
   }
   if (argv[0] === "bench") {

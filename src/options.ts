@@ -27,15 +27,17 @@ export const variableName = (key: string, prefix: string) => prefix + kebab(key)
 
 /**
  * Values of all options: the command line goes before the environment, the environment before the defaults; of an option
- * given twice the last counts. `--help` and `--version` win over everything, wrong options included.
+ * given twice the last counts. `--help` and `--version` win over everything, wrong options included. `positional`: the option that an
+ * argument without a name is the value of.
  */
 export function parseOptions<Table extends OptionTable>(
   table: Table,
   prefix: string,
   argv: readonly string[],
   env: Environment,
+  positional: (keyof Table & string) | null = null,
 ): OptionValues<Table> | { action: "help" | "version" } {
-  const given = readArguments(table, argv);
+  const given = readArguments(table, argv, positional);
   if (typeof given === "string") return { action: given };
   const values: Record<string, unknown> = {};
   for (const [key, option] of Object.entries(table)) {
@@ -54,7 +56,11 @@ export function parseOptions<Table extends OptionTable>(
 }
 
 /** Raw texts by option key. */
-function readArguments(table: OptionTable, argv: readonly string[]): Map<string, string> | "help" | "version" {
+function readArguments(
+  table: OptionTable,
+  argv: readonly string[],
+  positional: string | null,
+): Map<string, string> | "help" | "version" {
   const keys = new Map(Object.keys(table).map((key) => [kebab(key), key]));
   const { tokens } = parseArgs({
     args: [...argv],
@@ -78,6 +84,10 @@ function readArguments(table: OptionTable, argv: readonly string[]): Map<string,
   const given = new Map<string, string>();
   for (const token of tokens) {
     if (token.kind === "positional") {
+      if (positional !== null && !given.has(positional)) {
+        given.set(positional, token.value);
+        continue;
+      }
       throw new StartupError(`Unexpected argument ${JSON.stringify(token.value)}: a model is given with --model.`);
     }
     if (token.kind !== "option") continue;

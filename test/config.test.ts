@@ -159,6 +159,7 @@ test("inspect takes the model by itself or as an option", () => {
   const expected = { action: "inspect", json: false, model: "a/b", quantize: null };
   expect(inspect("a/b")).toMatchObject(expected);
   expect(inspect("--model", "a/b")).toMatchObject(expected);
+  expect(inspect("--quantize=4", "--json", "a/b")).toMatchObject({ ...expected, json: true, quantize: 4 });
   expect(inspect("a/b", "--json", "--quantize", "4")).toMatchObject({ ...expected, json: true, quantize: 4 });
   expect(inspect()).toMatchObject({ ...expected, model: null });
   expect(inspect("--help")).toEqual({ action: "help" });

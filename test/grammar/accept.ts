@@ -1,5 +1,5 @@
 /** Checks texts against grammars, without tokens. */
-import { GrammarCompiler, GrammarMatcher, Grammar, TokenizerInfo } from "@mlc-ai/web-xgrammar";
+import { Grammar, GrammarCompiler, GrammarMatcher, TokenizerInfo } from "@mlc-ai/web-xgrammar";
 import { buildGrammar, problemOf } from "../../src/grammar/build.ts";
 import type { GrammarSpec } from "../../src/grammar/contract.ts";
 

@@ -1,5 +1,15 @@
 import { describe, expect, test } from "bun:test";
-import { ANY_CHAR, type CharSet, charSet, complement, FIRST_SPECIAL, hasChar, intersect, subtract, unite } from "../../src/grammar/automata/char-set.ts";
+import {
+  ANY_CHAR,
+  type CharSet,
+  charSet,
+  complement,
+  FIRST_SPECIAL,
+  hasChar,
+  intersect,
+  subtract,
+  unite,
+} from "../../src/grammar/automata/char-set.ts";
 import {
   anyOf,
   type Dfa,
@@ -21,7 +31,9 @@ import { textsMatched } from "../../src/grammar/regex/language.ts";
 import { Prng } from "../engine/prng.ts";
 
 const random = new Prng(5);
-const LANDMARKS = [0, 0x20, 0x22, 0x5c, 0x61, 0x7f, 0x80, 0x7ff, 0x800, 0xd7ff, 0xe000, 0xffff, 0x10000, 0x1f600, 0xfffff, 0x100000, 0x10ffff];
+const LANDMARKS = [
+  0, 0x20, 0x22, 0x5c, 0x61, 0x7f, 0x80, 0x7ff, 0x800, 0xd7ff, 0xe000, 0xffff, 0x10000, 0x1f600, 0xfffff, 0x100000, 0x10ffff,
+];
 
 function randomSet(): CharSet {
   return charSet(
@@ -35,7 +47,9 @@ function randomSet(): CharSet {
 test("sets of characters obey the laws of sets", () => {
   for (let round = 0; round < 300; round++) {
     const [a, b] = [randomSet(), randomSet()];
-    const points = [...LANDMARKS, ...a, ...b, ...a.map((x) => x + 1), ...b.map((x) => x - 1)].filter((x) => x >= 0 && x <= 0x10ffff);
+    const points = [...LANDMARKS, ...a, ...b, ...a.map((x) => x + 1), ...b.map((x) => x - 1)].filter(
+      (x) => x >= 0 && x <= 0x10ffff,
+    );
     for (const x of points) {
       expect(hasChar(unite(a, b), x)).toBe(hasChar(a, x) || hasChar(b, x));
       expect(hasChar(intersect(a, b), x)).toBe(hasChar(a, x) && hasChar(b, x));
@@ -47,12 +61,20 @@ test("sets of characters obey the laws of sets", () => {
 
 describe("sequences of bytes", () => {
   const fits = (set: CharSet, bytes: readonly number[]) =>
-    byteSequences(set).filter((sequence) => sequence.length === bytes.length && sequence.every((byte, i) => hasChar(byte, bytes[i]!))).length;
+    byteSequences(set).filter(
+      (sequence) => sequence.length === bytes.length && sequence.every((byte, i) => hasChar(byte, bytes[i]!)),
+    ).length;
 
   test("are exactly the encodings of the characters, each in one way", () => {
     for (let round = 0; round < 120; round++) {
       const set = intersect(randomSet(), ANY_CHAR);
-      const points = [...LANDMARKS, ...set, ...set.map((x) => x + 1), ...set.map((x) => x - 1), ...Array.from({ length: 40 }, () => random.int(0, 0x10ffff))];
+      const points = [
+        ...LANDMARKS,
+        ...set,
+        ...set.map((x) => x + 1),
+        ...set.map((x) => x - 1),
+        ...Array.from({ length: 40 }, () => random.int(0, 0x10ffff)),
+      ];
       for (const x of points) {
         if (x < 0 || x > 0x10ffff || (x >= 0xd800 && x <= 0xdfff)) continue;
         expect(fits(set, [...Buffer.from(String.fromCodePoint(x))])).toBe(hasChar(set, x) ? 1 : 0);
@@ -76,8 +98,23 @@ describe("sequences of bytes", () => {
 });
 
 describe("automata", () => {
-  const PATTERNS = ["a*", "(ab|b)*", "a.*b", "[ab]{2,4}", "(a|b)*abb", "", "b+", "(aa)*", ".{3}", "a?b?c?", "[^a]*", "(a(b|c)){0,3}"];
-  const WORDS = Array.from({ length: 400 }, () => Array.from({ length: random.int(0, 7) }, () => random.pick(["a", "b", "c", "é"])).join(""));
+  const PATTERNS = [
+    "a*",
+    "(ab|b)*",
+    "a.*b",
+    "[ab]{2,4}",
+    "(a|b)*abb",
+    "",
+    "b+",
+    "(aa)*",
+    ".{3}",
+    "a?b?c?",
+    "[^a]*",
+    "(a(b|c)){0,3}",
+  ];
+  const WORDS = Array.from({ length: 400 }, () =>
+    Array.from({ length: random.int(0, 7) }, () => random.pick(["a", "b", "c", "é"])).join(""),
+  );
   const dfas = PATTERNS.map((pattern) => ({ dfa: textsMatched(pattern), regex: new RegExp(`^(?:${pattern})$`, "u") }));
   const agree = (dfa: Dfa, wanted: (word: string) => boolean) => WORDS.filter((word) => matches(dfa, word) !== wanted(word));
 

@@ -15,10 +15,25 @@ const TABLE: [name: string, text: string, accepted: string[], refused: string[]]
   ],
   ["alternatives over several lines", 'root ::=\n  "a"\n  | "b"\n  | x\nx ::= "c"', ["a", "b", "c"], ["", "ab"]],
   ["characters beyond ASCII in classes", "root ::= [à-ü漢😀]+ [^é-ê\\n]", ["ü漢😀x", "àé漢", "àé😀"], ["zx", "àé", "à\n", "x"]],
-  ["escapes", 'root ::= "\\x41\\u00e9\\U0001F600\\"\\\\\\t" [\\]\\-\\\\a\\x42]', ['Aé😀"\\\t]', 'Aé😀"\\\tB', 'Aé😀"\\\t-'], ['Aé😀"\\\tb']],
+  [
+    "escapes",
+    'root ::= "\\x41\\u00e9\\U0001F600\\"\\\\\\t" [\\]\\-\\\\a\\x42]',
+    ['Aé😀"\\\t]', 'Aé😀"\\\tB', 'Aé😀"\\\t-'],
+    ['Aé😀"\\\tb'],
+  ],
   ["any character but no broken one", "root ::= .{2,3}", ["ab", "é\n", "😀漢x"], ["a", "abcd"]],
-  ["repetitions", 'root ::= "a"{2} ("b" | "cc"){1,2} "d"{0,1} "e"{2,} [f]? ("g" "h")*', ["aabee", "aaccbdeeefghgh", "aabbeeef"], ["abee", "aabbbee", "aabe", "aabeeg"]],
-  ["recursion on either side", 'root ::= l r\nl ::= l "a" | "a"\nr ::= "b" r "c" | ""', ["a", "aaa", "abc", "aabbcc"], ["", "b", "abbc"]],
+  [
+    "repetitions",
+    'root ::= "a"{2} ("b" | "cc"){1,2} "d"{0,1} "e"{2,} [f]? ("g" "h")*',
+    ["aabee", "aaccbdeeefghgh", "aabbeeef"],
+    ["abee", "aabbbee", "aabe", "aabeeg"],
+  ],
+  [
+    "recursion on either side",
+    'root ::= l r\nl ::= l "a" | "a"\nr ::= "b" r "c" | ""',
+    ["a", "aaa", "abc", "aabbcc"],
+    ["", "b", "abbc"],
+  ],
   ["nothing", 'root ::= ""', [""], ["a"]],
 ];
 

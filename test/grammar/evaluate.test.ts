@@ -2,11 +2,14 @@ import { expect, test } from "bun:test";
 import { EMPTY } from "../../src/grammar/automata/dfa.ts";
 import { evaluate } from "../../src/grammar/schema/evaluate.ts";
 import type { JsonValue } from "../../src/grammar/schema/json.ts";
-import { SchemaReader } from "../../src/grammar/schema/reader.ts";
 import { UnsupportedSchema } from "../../src/grammar/schema/problem.ts";
+import { SchemaReader } from "../../src/grammar/schema/reader.ts";
 import suite from "../fixtures/json-schema/draft2020-12.json" with { type: "json" };
 
-type Groups = Record<string, { description: string; schema: JsonValue; tests: { description: string; data: JsonValue; valid: boolean }[] }[]>;
+type Groups = Record<
+  string,
+  { description: string; schema: JsonValue; tests: { description: string; data: JsonValue; valid: boolean }[] }[]
+>;
 
 test("formulas say of the suite's instances what the suite says, and so do their negations", () => {
   let seen = 0;
@@ -21,7 +24,10 @@ test("formulas say of the suite's instances what the suite says, and so do their
           seen++;
           const where = { keyword, description, data };
           expect({ ...where, valid: evaluate(reader.formulas, formula, data) }).toEqual({ ...where, valid });
-          expect({ ...where, valid: !evaluate(reader.formulas, reader.formulas.not(formula), data) }).toEqual({ ...where, valid });
+          expect({ ...where, valid: !evaluate(reader.formulas, reader.formulas.not(formula), data) }).toEqual({
+            ...where,
+            valid,
+          });
         }
       } catch (error) {
         if (!(error instanceof UnsupportedSchema)) throw error;

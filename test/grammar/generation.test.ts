@@ -4,8 +4,8 @@ import { problemOf } from "../../src/grammar/build.ts";
 import { evaluate } from "../../src/grammar/schema/evaluate.ts";
 import type { JsonValue } from "../../src/grammar/schema/json.ts";
 import { SchemaReader } from "../../src/grammar/schema/reader.ts";
-import suite from "../fixtures/json-schema/draft2020-12.json" with { type: "json" };
 import { Prng } from "../engine/prng.ts";
+import suite from "../fixtures/json-schema/draft2020-12.json" with { type: "json" };
 import { Bench, tinyChatVocabulary } from "./vocabularies.ts";
 
 let bench: Bench;
@@ -57,7 +57,15 @@ test("and what schemas of the usual kind ask for", async () => {
       score: { type: "number", minimum: 0, exclusiveMaximum: 1, multipleOf: 0.01 },
       tags: { type: "array", items: { enum: ["a", "b", "c"] }, maxItems: 3 },
       address: {
-        anyOf: [{ type: "null" }, { type: "object", properties: { zip: { type: "string", pattern: "^\\d{5}$" } }, required: ["zip"], additionalProperties: false }],
+        anyOf: [
+          { type: "null" },
+          {
+            type: "object",
+            properties: { zip: { type: "string", pattern: "^\\d{5}$" } },
+            required: ["zip"],
+            additionalProperties: false,
+          },
+        ],
       },
       friend: { $ref: "#/$defs/friend" },
     },

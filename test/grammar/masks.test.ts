@@ -2,8 +2,8 @@ import { beforeAll, describe, expect, test } from "bun:test";
 import { vocabularyOf } from "../../src/engine/vocabulary.ts";
 import { InvalidRequest } from "../../src/errors.ts";
 import type { GrammarSpec } from "../../src/grammar/contract.ts";
-import { packVocabulary } from "../../src/grammar/vocabulary.ts";
 import { COUNTED_LENGTH } from "../../src/grammar/schema/json-text.ts";
+import { packVocabulary } from "../../src/grammar/vocabulary.ts";
 import { MAY_END, MUST_END } from "../../src/grammar/worker/messages.ts";
 import { TokenTable } from "../../src/grammar/worker/token-table.ts";
 import { Prng } from "../engine/prng.ts";
@@ -24,8 +24,29 @@ const SPECS: [name: string, spec: GrammarSpec][] = [
   ["any object", { kind: "json_object" }],
   ["short strings", object({ a: { type: "string", maxLength: 5 }, b: { type: "string", minLength: 3, maxLength: 12 } })],
   ["long strings", object({ a: { type: "string", maxLength: 30 }, b: { type: "string", minLength: 2, maxLength: 60 } })],
-  ["strings of several kinds", { kind: "json_schema", schema: { anyOf: [{ type: "string", maxLength: 20 }, { type: "string", pattern: "^[a-z ]+$" }] } }],
-  ["other members", { kind: "json_schema", schema: { type: "object", properties: { name: {}, size: { type: "integer" } }, additionalProperties: { type: "string", maxLength: 40 } } }],
+  [
+    "strings of several kinds",
+    {
+      kind: "json_schema",
+      schema: {
+        anyOf: [
+          { type: "string", maxLength: 20 },
+          { type: "string", pattern: "^[a-z ]+$" },
+        ],
+      },
+    },
+  ],
+  [
+    "other members",
+    {
+      kind: "json_schema",
+      schema: {
+        type: "object",
+        properties: { name: {}, size: { type: "integer" } },
+        additionalProperties: { type: "string", maxLength: 40 },
+      },
+    },
+  ],
   ["a pattern", { kind: "regex", pattern: "([a-zé]+ ){2}[0-9]{2,4}\\.?" }],
   ["choices", { kind: "choice", choices: ["the quick fox", "the quick dog", "a", "überall 東京"] }],
   ["a grammar", { kind: "ebnf", text: 'root ::= "(" [^()"\\\\]* ")" | "[" root ("," root)* "]"' }],
@@ -36,7 +57,14 @@ const SPECS: [name: string, spec: GrammarSpec][] = [
       format: {
         type: "triggered_tags",
         triggers: ["<f>"],
-        tags: [{ type: "tag", begin: "<f>", content: { type: "json_schema", json_schema: { type: "string", maxLength: 25 } }, end: "</f>" }],
+        tags: [
+          {
+            type: "tag",
+            begin: "<f>",
+            content: { type: "json_schema", json_schema: { type: "string", maxLength: 25 } },
+            end: "</f>",
+          },
+        ],
       },
     },
   ],
@@ -58,7 +86,11 @@ describe("masks allow exactly the tokens that the grammar can go on with", () =>
           if (fits) exact.undo();
           // Tokens that might open a string and put too much into it are left out where lengths are limited.
           if (fits && !set.has(id) && /"[^"]{17}/.test(Buffer.from(bytes).toString("latin1"))) continue;
-          expect({ step, token: Buffer.from(bytes).toString(), allowed: set.has(id) }).toEqual({ step, token: Buffer.from(bytes).toString(), allowed: fits });
+          expect({ step, token: Buffer.from(bytes).toString(), allowed: set.has(id) }).toEqual({
+            step,
+            token: Buffer.from(bytes).toString(),
+            allowed: fits,
+          });
         }
         const token = random.pick(bench.preferred(allowed, random));
         matching.accept(token);
@@ -72,7 +104,10 @@ describe("masks allow exactly the tokens that the grammar can go on with", () =>
 
 test("what is drawn from masks satisfies the lengths, to the character", async () => {
   const random = new Prng(77);
-  const spec = object({ a: { type: "string", minLength: 18, maxLength: 22 }, b: { type: "string", maxLength: COUNTED_LENGTH + 1 } });
+  const spec = object({
+    a: { type: "string", minLength: 18, maxLength: 22 },
+    b: { type: "string", maxLength: COUNTED_LENGTH + 1 },
+  });
   const lengths = new Set<number>();
   for (let round = 0; round < 40; round++) {
     const text = await bench.generate(spec, random, { most: 400, ending: 1 });
@@ -90,7 +125,8 @@ test("what is drawn from masks satisfies the lengths, to the character", async (
 
 test("a token that was not allowed is an error, and nothing follows the end", async () => {
   const { matching } = await bench.session({ kind: "choice", choices: ["a", "ab"] });
-  const id = (text: string) => Array.from({ length: bench.packed.size }, (_, i) => i).find((i) => Buffer.from(bench.tokens.bytes(i)).toString() === text)!;
+  const id = (text: string) =>
+    Array.from({ length: bench.packed.size }, (_, i) => i).find((i) => Buffer.from(bench.tokens.bytes(i)).toString() === text)!;
   expect(await matching.next()).toBe(0);
   expect(() => matching.accept(id("b"))).toThrow(/was not allowed/);
   matching.accept(id("a"));
@@ -116,7 +152,9 @@ describe("vocabularies", () => {
       if (vocabulary.endTokenIds.includes(id)) expect(bytes).toHaveLength(0);
       else if (vocabulary.isSpecial(id)) {
         expect(bytes[0]).toBe(0xff);
-        expect(packed.specials[((bytes[1]! & 0x7f) << 14) | ((bytes[2]! & 0x7f) << 7) | (bytes[3]! & 0x7f)]).toBe(Buffer.from(vocabulary.bytes(id)).toString());
+        expect(packed.specials[((bytes[1]! & 0x7f) << 14) | ((bytes[2]! & 0x7f) << 7) | (bytes[3]! & 0x7f)]).toBe(
+          Buffer.from(vocabulary.bytes(id)).toString(),
+        );
       } else if (bytes.length > 0) {
         texts++;
         expect(Buffer.from(bytes)).toEqual(Buffer.from(vocabulary.bytes(id)));
@@ -135,7 +173,9 @@ describe("vocabularies", () => {
       const wanted = Buffer.from("the €");
       for (let at = 0; at < wanted.length; ) {
         await matching.next();
-        const fitting = bench.allowed(mask).filter((id) => wanted.subarray(at, at + bench.tokens.bytes(id).length).equals(Buffer.from(bench.tokens.bytes(id))));
+        const fitting = bench
+          .allowed(mask)
+          .filter((id) => wanted.subarray(at, at + bench.tokens.bytes(id).length).equals(Buffer.from(bench.tokens.bytes(id))));
         const token = fitting.sort((a, b) => bench.tokens.bytes(b).length - bench.tokens.bytes(a).length)[0]!;
         found.push(tokenizer.decode([token], { skipSpecialTokens: false }));
         matching.accept(token);

@@ -1,12 +1,23 @@
 import { describe, expect, test } from "bun:test";
 import { matches } from "../../src/grammar/automata/dfa.ts";
-import { compare, compared, decimalOf, INTEGERS, isMultiple, multiplesOf, NUMBERS, otherThan } from "../../src/grammar/schema/decimal.ts";
-import { checker } from "./accept.ts";
+import {
+  compare,
+  compared,
+  decimalOf,
+  INTEGERS,
+  isMultiple,
+  multiplesOf,
+  NUMBERS,
+  otherThan,
+} from "../../src/grammar/schema/decimal.ts";
 import { Prng } from "../engine/prng.ts";
+import { checker } from "./accept.ts";
 
 const random = new Prng(8);
 const LITERALS = [
-  ..."0 -0 0.0 -0.00 1 -1 1.0 10 0.5 -0.5 2.5 2.50 2.49 2.51 100 99 101 12.125 -12.125 7 77 15 42.0 0.1 0.10 0.11 0.09 -3 -3.01 -2.99 123456 1.005".split(" "),
+  ..."0 -0 0.0 -0.00 1 -1 1.0 10 0.5 -0.5 2.5 2.50 2.49 2.51 100 99 101 12.125 -12.125 7 77 15 42.0 0.1 0.10 0.11 0.09 -3 -3.01 -2.99 123456 1.005".split(
+    " ",
+  ),
   ...Array.from({ length: 300 }, () => ((random.next() - 0.5) * 300).toFixed(random.int(0, 4))),
 ];
 
@@ -17,7 +28,9 @@ describe("number literals", () => {
         const dfa = compared(decimalOf(bound), (relation) => wanted.includes(relation));
         for (const literal of LITERALS) {
           const relation = compare(decimalOf(Number(literal)), decimalOf(bound));
-          expect({ literal, bound, wanted, matches: matches(dfa, literal) }).toMatchObject({ matches: wanted.includes(relation) });
+          expect({ literal, bound, wanted, matches: matches(dfa, literal) }).toMatchObject({
+            matches: wanted.includes(relation),
+          });
         }
       }
     }
@@ -60,7 +73,16 @@ describe("schemas of numbers", () => {
     [{ enum: [1, 2.5, -3, 1e21] }, ["1", "2.5", "-3", "1e+21"], ["2", "1.0", "25"]],
     [{ type: "number", not: { enum: [5] } }, ["4", "5.1", "50"], ["5", "5.0"]],
     [{ type: "number", not: { type: "integer" } }, ["1.5", "-0.25"], ["1", "2.0"]],
-    [{ anyOf: [{ type: "integer", maximum: -5 }, { type: "integer", minimum: 5 }] }, ["-5", "-17", "5", "123"], ["0", "-4", "4"]],
+    [
+      {
+        anyOf: [
+          { type: "integer", maximum: -5 },
+          { type: "integer", minimum: 5 },
+        ],
+      },
+      ["-5", "-17", "5", "123"],
+      ["0", "-4", "4"],
+    ],
   ];
   for (const [schema, accepted, refused] of table) {
     test(JSON.stringify(schema), async () => {

@@ -38,7 +38,9 @@ test("patterns match what JavaScript's match, somewhere in the text", () => {
   for (const pattern of PATTERNS) {
     const regex = new RegExp(pattern, isUnicode(pattern) ? "u" : "");
     const dfa = textsWithMatch(pattern);
-    const letters = [...new Set(`${pattern.replace(/[\\^$*+?.()|[\]{}]/g, "")}aZ09_-./ \n\téx5@${isUnicode(pattern) ? "😀" : ""}`)];
+    const letters = [
+      ...new Set(`${pattern.replace(/[\\^$*+?.()|[\]{}]/g, "")}aZ09_-./ \n\téx5@${isUnicode(pattern) ? "😀" : ""}`),
+    ];
     for (let i = 0; i < 400; i++) {
       const text = Array.from({ length: random.int(0, 8) }, () => random.pick(letters)).join("");
       expect({ pattern, text, matches: matches(dfa, text) }).toEqual({ pattern, text, matches: regex.test(text) });

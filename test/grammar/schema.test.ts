@@ -54,7 +54,13 @@ const TABLE: [name: string, schema: unknown, accepted: string[], refused: string
   ],
   [
     "arrays: tuples, the rest, sizes",
-    { type: "array", prefixItems: [{ type: "integer" }, { type: "string" }], items: { type: "boolean" }, minItems: 1, maxItems: 4 },
+    {
+      type: "array",
+      prefixItems: [{ type: "integer" }, { type: "string" }],
+      items: { type: "boolean" },
+      minItems: 1,
+      maxItems: 4,
+    },
     ["[1]", '[1,"a"]', '[1,"a",true,false]'],
     ["[]", '["a"]', '[1,"a",1]', '[1,"a",true,false,true]'],
   ],
@@ -66,13 +72,23 @@ const TABLE: [name: string, schema: unknown, accepted: string[], refused: string
   ],
   [
     "anyOf beside common members",
-    { type: "object", properties: { a: {}, b: {} }, anyOf: [{ required: ["a"] }, { required: ["b"] }], additionalProperties: false },
+    {
+      type: "object",
+      properties: { a: {}, b: {} },
+      anyOf: [{ required: ["a"] }, { required: ["b"] }],
+      additionalProperties: false,
+    },
     ['{"a":1}', '{"b":1}', '{"a":1,"b":2}'],
     ["{}", '{"c":1}'],
   ],
   [
     "oneOf is exactly one",
-    { oneOf: [{ type: "string", maxLength: 3 }, { type: "string", pattern: "^a" }] },
+    {
+      oneOf: [
+        { type: "string", maxLength: 3 },
+        { type: "string", pattern: "^a" },
+      ],
+    },
     ['"xyz"', '"abcd"'],
     ['"abc"', '"wxyz"', "1"],
   ],
@@ -104,7 +120,7 @@ const TABLE: [name: string, schema: unknown, accepted: string[], refused: string
     "patternProperties overlap, and propertyNames hold",
     {
       type: "object",
-      patternProperties: { "^a": { type: "integer" }, "z$": { type: "number", minimum: 5 } },
+      patternProperties: { "^a": { type: "integer" }, z$: { type: "number", minimum: 5 } },
       additionalProperties: false,
       propertyNames: { maxLength: 3 },
     },
@@ -119,7 +135,12 @@ const TABLE: [name: string, schema: unknown, accepted: string[], refused: string
   ],
   [
     "dependencies",
-    { type: "object", properties: { a: {}, b: {}, c: {} }, dependentRequired: { a: ["b"] }, dependentSchemas: { c: { properties: { b: { const: 1 } } } } },
+    {
+      type: "object",
+      properties: { a: {}, b: {}, c: {} },
+      dependentRequired: { a: ["b"] },
+      dependentSchemas: { c: { properties: { b: { const: 1 } } } },
+    },
     ['{"b":2}', '{"a":1,"b":2}', '{"b":1,"c":0}', '{"c":0}'],
     ['{"a":1}', '{"b":2,"c":0}'],
   ],
@@ -140,7 +161,12 @@ const TABLE: [name: string, schema: unknown, accepted: string[], refused: string
     ['{"next":1}', '{"kind":"y"}', '{"far":1}', '{"n":true}', '{"other":1}'],
   ],
   ["true allows anything", true, ["1", "[{}]", '{"a":null}', '"x"', "-1.5e3"], ["", "tru", "[1,]", "{,}"]],
-  ["what is unknown says nothing", { type: "null", nullable: true, "x-order": 1, format: "int32", $comment: "" }, ["null"], ["1"]],
+  [
+    "what is unknown says nothing",
+    { type: "null", nullable: true, "x-order": 1, format: "int32", $comment: "" },
+    ["null"],
+    ["1"],
+  ],
 ];
 
 for (const [name, schema, accepted, refused] of TABLE) {
@@ -176,7 +202,10 @@ describe("what cannot be honoured is refused, by keyword and place", () => {
     [false, /^No value satisfies the schema/],
     [{ allOf: [{ type: "string" }, { type: "integer" }] }, /^No value satisfies the schema/],
     [{ type: "object", properties: { a: { $ref: "#" } }, required: ["a"] }, /^No value satisfies the schema/],
-    [{ allOf: Array.from({ length: 10 }, (_, i) => ({ anyOf: [{ required: [`a${i}`] }, { required: [`b${i}`] }] })) }, /^'anyOf'/],
+    [
+      { allOf: Array.from({ length: 10 }, (_, i) => ({ anyOf: [{ required: [`a${i}`] }, { required: [`b${i}`] }] })) },
+      /^'anyOf'/,
+    ],
   ];
   for (const [schema, problem] of refused) {
     test(JSON.stringify(schema).slice(0, 80), async () => {

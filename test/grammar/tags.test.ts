@@ -20,7 +20,9 @@ const g = '<call>g({"x": 23})</call>';
 /** Texts in which `<|…|>` stands for special tokens. */
 function encode(sample: string): Uint8Array {
   const parts = sample.split(/(<\|\w+\|>)/);
-  return Buffer.concat(parts.map((part, i) => Buffer.from(i % 2 === 1 ? specialBytes(SPECIALS.indexOf(part)) : Buffer.from(part))));
+  return Buffer.concat(
+    parts.map((part, i) => Buffer.from(i % 2 === 1 ? specialBytes(SPECIALS.indexOf(part)) : Buffer.from(part))),
+  );
 }
 
 const TABLE: [name: string, format: TagFormat, accepted: string[], refused: string[]][] = [
@@ -50,7 +52,10 @@ const TABLE: [name: string, format: TagFormat, accepted: string[], refused: stri
   ],
   [
     "free text ends where what follows begins",
-    sequence({ type: "tag", begin: "<think>", content: any, end: "</think>" }, { type: "or", elements: [text("yes"), text("no")] }),
+    sequence(
+      { type: "tag", begin: "<think>", content: any, end: "</think>" },
+      { type: "or", elements: [text("yes"), text("no")] },
+    ),
     ["<think></think>yes", "<think>a</thin </think>no"],
     ["<think>a", "yes", "<think></think>maybe", "<think></think></think>yes"],
   ],
@@ -62,18 +67,28 @@ const TABLE: [name: string, format: TagFormat, accepted: string[], refused: stri
   ],
   [
     "special tokens are named by their texts, and are not these texts",
-    sequence({ type: "tag", begin: "<|start|>", content: any, end: "<|end|>" }, { type: "grammar", grammar: 'root ::= [0-9]+ | "z"' }),
+    sequence(
+      { type: "tag", begin: "<|start|>", content: any, end: "<|end|>" },
+      { type: "grammar", grammar: 'root ::= [0-9]+ | "z"' },
+    ),
     ["<|start|>a<|call|>b<|end|>12", "<|start|><|end|>z"],
     ["<|start|>a", "a<|end|>1", "<|start|><|end|>"],
   ],
-  ["patterns go on with what follows", sequence({ type: "regex", pattern: "a+b?" }, text("b!")), ["ab!", "aabb!"], ["b!", "abbb!"]],
+  [
+    "patterns go on with what follows",
+    sequence({ type: "regex", pattern: "a+b?" }, text("b!")),
+    ["ab!", "aabb!"],
+    ["b!", "abbb!"],
+  ],
 ];
 
 for (const [name, format, accepted, refused] of TABLE) {
   test(name, async () => {
     const grammar = await checker({ kind: "structural_tag", format }, SPECIALS);
-    for (const sample of accepted) expect({ sample, accepted: grammar.accepts(encode(sample)) }).toEqual({ sample, accepted: true });
-    for (const sample of refused) expect({ sample, accepted: grammar.accepts(encode(sample)) }).toEqual({ sample, accepted: false });
+    for (const sample of accepted)
+      expect({ sample, accepted: grammar.accepts(encode(sample)) }).toEqual({ sample, accepted: true });
+    for (const sample of refused)
+      expect({ sample, accepted: grammar.accepts(encode(sample)) }).toEqual({ sample, accepted: false });
     grammar.dispose();
   });
 }

@@ -9,7 +9,7 @@ import { MAY_END, MUST_END, maskWords } from "../../src/grammar/worker/messages.
 import { TokenTable } from "../../src/grammar/worker/token-table.ts";
 import { type Compiled, type Matcher, Xgrammar } from "../../src/grammar/worker/xgrammar.ts";
 import { loadTokenizer, type Tokenizer } from "../../src/text/tokenizer.ts";
-import { type Prng } from "../engine/prng.ts";
+import type { Prng } from "../engine/prng.ts";
 
 const TINY_CHAT = join(import.meta.dir, "../../src/assets/tiny-chat");
 
@@ -62,7 +62,8 @@ export class Bench {
     }
     const { built, masking, exact } = made;
     const isJson = spec.kind === "json_schema" || spec.kind === "json_object";
-    const limit = built.exact === null ? null : { exact: await this.#texts.matcher(exact), shortest: built.shortestLimit, isJson };
+    const limit =
+      built.exact === null ? null : { exact: await this.#texts.matcher(exact), shortest: built.shortestLimit, isJson };
     const mask = new Int32Array(maskWords(this.packed.size));
     const matching = new Matching(await this.#masks.matcher(masking), limit, this.tokens, mask);
     return { matching, mask, exact: await this.#texts.matcher(exact) };
