@@ -1,25 +1,22 @@
 /** The loop: plan, submit, and while that runs read what the step before has sampled. */
-import { EngineFailure, InvalidRequest, type ServeError, Unavailable } from "../errors.ts";
+import { EngineFailure, type ServeError, Unavailable } from "../errors.ts";
 import { KvPool } from "../kv/pool.ts";
 import { longestSpan, rowBytes } from "../kv/row-size.ts";
 import { RowTable, sizeClasses } from "../kv/rows.ts";
 import { clearCache } from "../mlx/memory.ts";
 import type { LoadedModel } from "../models/load.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { checkRequest } from "./check-request.ts";
+import { Admission } from "./admission.ts";
 import { Constraint } from "./constraint.ts";
-import { DryPenalty } from "./dry.ts";
 import { openGeneration } from "./generation.ts";
 import { LateDraws } from "./late-draws.ts";
 import { Output } from "./output.ts";
+import { Pipeline } from "./pipeline.ts";
 import { Prefixes, type PrefixOptions } from "./prefixes.ts";
-import { randomSeed } from "./random.ts";
 import type { FinishReason, GeneratedToken, Generation, GenerationRequest } from "./request.ts";
 import { Scheduler } from "./scheduler.ts";
-import { Sequence } from "./sequence.ts";
+import type { Sequence } from "./sequence.ts";
 import { Step } from "./step.ts";
-import { StepBudget } from "./step-budget.ts";
-import { Throughput } from "./throughput.ts";
 
 export interface EngineOptions extends PrefixOptions {
   maxBatchSize: number;
@@ -43,18 +40,12 @@ export class Engine {
   readonly #rows: RowTable;
   readonly #pool: KvPool;
   readonly #prefixes: Prefixes | null;
+  readonly #admission: Admission;
   readonly #scheduler: Scheduler<Sequence>;
-  readonly #throughput = new Throughput();
-  readonly #budget: StepBudget;
-  #lastStepEnd = 0;
+  readonly #pipeline: Pipeline;
   readonly #live = new Map<Sequence, Output>();
-  /** Submitted and not read: at most two, the older one running. */
-  #inFlight: Step[] = [];
   readonly #draws: LateDraws;
-  /** Tokens of a line's end. */
-  readonly #newlines: readonly number[];
   #wake: (() => void) | null = null;
-  #nextId = 1;
   #closing = false;
   #failure: EngineFailure | null = null;
   #totalRequests = 0;
@@ -74,11 +65,11 @@ export class Engine {
       budgetBytes: options.kvBudgetBytes,
     });
     this.#prefixes = Prefixes.open(this.#rows, this.#pool, { caches, dtype: loaded.dtype }, options);
+    this.#admission = new Admission({ ...options, loaded, tokenizer, rows: this.#rows, prefixes: this.#prefixes });
     const limits = { ...options, maxSpan: longestSpan(caches) };
     this.#scheduler = new Scheduler(limits, this.#rows, this.#prefixes?.cache ?? null);
-    this.#budget = new StepBudget(Math.max(options.maxTokensPerStep, options.maxBatchSize));
+    this.#pipeline = new Pipeline(Math.max(options.maxTokensPerStep, options.maxBatchSize));
     this.#draws = new LateDraws(loaded.model.vocabSize, (sequence) => this.#judge(sequence));
-    this.#newlines = tokenizer.encode("\n", { addSpecialTokens: false });
     this.#loop = this.#run();
   }
 
@@ -99,7 +90,7 @@ export class Engine {
   }
 
   get generationTps(): number {
-    return this.#throughput.perSecond;
+    return this.#pipeline.throughput.perSecond;
   }
 
   /** Bytes of the prefix cache. */
@@ -125,25 +116,7 @@ export class Engine {
   submit(request: GenerationRequest, signal?: AbortSignal): Generation {
     if (this.#failure) throw new Unavailable(this.#failure.message);
     if (this.#closing) throw new Unavailable("The server is shutting down.");
-    checkRequest(request, {
-      contextLength: this.#options.contextLength,
-      vocabSize: this.#loaded.model.vocabSize,
-      fitsAlone: (length) => this.#rows.fitsAlone(length),
-    });
-    const id = this.#nextId++;
-    const { contextLength, eosTokenIds } = this.#options;
-    const { dry } = request.sampling;
-    const sequence = new Sequence({
-      id,
-      request,
-      contextLength,
-      eosTokenIds,
-      seed: randomSeed(),
-      adapter: this.#adapterOf(request),
-      prefixRoot: this.#prefixes?.rootOf(request),
-      dry: dry && new DryPenalty(dry, (token) => this.#tokenizer.tokenBytes(token)),
-      exempt: this.#newlines,
-    });
+    const sequence = this.#admission.open(request);
     const output = new Output(this.#tokenizer, request.stop, request.keepSpecialTokens);
     const cancel = () => this.#cancel(sequence);
     if (signal?.aborted) {
@@ -181,18 +154,10 @@ export class Engine {
     await this.#prefixes?.close();
   }
 
-  /** Number in the batch; 0 for none. */
-  #adapterOf({ adapter }: GenerationRequest): number {
-    if (adapter === null) return 0;
-    const number = this.#loaded.adapters.indexOf(adapter) + 1;
-    if (number === 0) throw new InvalidRequest(`There is no adapter ${JSON.stringify(adapter)}.`, "model", "model_not_found");
-    return number;
-  }
-
   async #run(): Promise<void> {
     try {
       for (;;) {
-        if (this.#scheduler.idle && this.#inFlight.length === 0) {
+        if (this.#scheduler.idle && this.#pipeline.depth === 0) {
           this.#pool.free();
           this.#rows.takeActions();
           if (this.#closing) {
@@ -207,8 +172,8 @@ export class Engine {
         await this.#step();
         // A macrotask: requests and disconnects get their turn between steps.
         await new Promise((resolve) => setImmediate(resolve));
-        const drawn = await this.#draws.draw(this.#inFlight.at(-1) ?? null);
-        if (drawn) this.#inFlight.push(drawn);
+        const drawn = await this.#draws.draw(this.#pipeline.newest);
+        if (drawn) this.#pipeline.push(drawn);
       }
     } catch (error) {
       await this.#break(error);
@@ -228,19 +193,20 @@ export class Engine {
   /** Submits one step, then reads the one before it. */
   async #step(): Promise<void> {
     this.#prefixes?.cache.publish(this.#live.keys());
-    const plan = this.#scheduler.plan((load) => this.#budget.prefillLimit(load));
+    const plan = this.#scheduler.plan((load) => this.#pipeline.budget.prefillLimit(load));
     this.#prefixes?.cache.restore();
     for (const sequence of plan.exhausted) this.#finish(sequence, "length", false);
     const planned = plan.items.length > 0;
     if (planned) {
       const now = performance.now();
       for (const { sequence } of plan.items) sequence.times.startedAt ??= now;
-      const options = { previous: this.#inFlight.at(-1) ?? null, later: this.#draws.defers(plan.items) };
-      this.#inFlight.push(Step.submit(this.#loaded.model, this.#rows, this.#pool, plan.items, options));
+      const options = { previous: this.#pipeline.newest, later: this.#draws.defers(plan.items) };
+      this.#pipeline.push(Step.submit(this.#loaded.model, this.#rows, this.#pool, plan.items, options));
     }
-    if (this.#inFlight.length > (planned ? 1 : 0)) await this.#read();
-    else if (!planned && this.#draws.holds) await Promise.race([this.#draws.some(), this.#call()]);
-    else if (!planned && !this.#scheduler.idle && this.#inFlight.length === 0) await this.#waitForReady();
+    if (this.#pipeline.depth > (planned ? 1 : 0)) {
+      await this.#pipeline.read((sequence, token) => this.#receive(sequence, token));
+    } else if (!planned && this.#draws.holds) await Promise.race([this.#draws.some(), this.#call()]);
+    else if (!planned && !this.#scheduler.idle && this.#pipeline.depth === 0) await this.#waitForReady();
   }
 
   /** All that is left waits for the disk. */
@@ -249,35 +215,14 @@ export class Engine {
     await this.#call();
   }
 
-  async #read(): Promise<void> {
-    const step = this.#inFlight[0]!;
-    try {
-      await step.done;
-      this.#time(step);
-      for (const { sequence, token } of step.read()) this.#receive(sequence, token);
-    } finally {
-      // The next step's graph holds the tokens itself.
-      this.#inFlight.shift();
-      step.free();
-    }
-  }
-
-  /** A step runs from its submission, or from the end of the one before it. */
-  #time({ submittedAt, decodeTokens, prefillTokens, drawnCount }: Step): void {
-    const now = performance.now();
-    const ms = now - Math.max(submittedAt, this.#lastStepEnd);
-    this.#lastStepEnd = now;
-    this.#throughput.add(ms, drawnCount);
-    this.#budget.record({ decodeTokens, prefillTokens, ms });
-  }
-
   #receive(sequence: Sequence, token: GeneratedToken): void {
     sequence.receive(token.id);
     const output = this.#live.get(sequence);
     if (sequence.finished || !output) return;
     this.#totalTokens++;
-    sequence.times.firstTokenAt ??= this.#lastStepEnd;
-    sequence.times.lastTokenAt = this.#lastStepEnd;
+    const { lastEnd } = this.#pipeline;
+    sequence.times.firstTokenAt ??= lastEnd;
+    sequence.times.lastTokenAt = lastEnd;
     try {
       const ended = sequence.endTokenIds.has(token.id);
       const stoppable = sequence.output.length >= sequence.minTokens;
@@ -335,9 +280,7 @@ export class Engine {
     this.#failAll(failure);
     this.#options.onFailure(failure);
     // The step behind fails as well, and is heard by nobody else.
-    await Promise.allSettled(this.#inFlight.map(({ done }) => done));
-    for (const step of this.#inFlight) step.free();
-    this.#inFlight = [];
+    await this.#pipeline.drain();
     this.#prefixes?.cache.clear();
     this.#pool.free();
   }

@@ -15,6 +15,8 @@ export interface Question extends Omit<OpenAI.ChatCompletionCreateParamsNonStrea
 
 export interface Choice {
   text: string;
+  reasoning: string;
+  calls: { name: string; arguments: string }[];
   finishReason: string | null;
   tokens: OpenAI.ChatCompletionTokenLogprob[];
 }
@@ -39,7 +41,10 @@ export async function ask(openai: OpenAI, question: Question, options: AskOption
   const events = await openai.chat.completions.create(body as OpenAI.ChatCompletionCreateParamsStreaming, {
     signal: options.signal,
   });
-  const choices = Array.from({ length: question.n ?? 1 }, (): Choice => ({ text: "", finishReason: null, tokens: [] }));
+  const choices = Array.from(
+    { length: question.n ?? 1 },
+    (): Choice => ({ text: "", reasoning: "", calls: [], finishReason: null, tokens: [] }),
+  );
   let usage: OpenAI.CompletionUsage | null = null;
   let firstTextAt = Number.NaN;
   for await (const event of events) {
@@ -51,6 +56,12 @@ export async function ask(openai: OpenAI, question: Question, options: AskOption
         if (Number.isNaN(firstTextAt)) firstTextAt = performance.now();
         choice.text += delta.content;
         options.onText?.(delta.content);
+      }
+      choice.reasoning += reasoningOf(delta);
+      for (const call of delta.tool_calls ?? []) {
+        choice.calls[call.index] ??= { name: "", arguments: "" };
+        choice.calls[call.index]!.name += call.function?.name ?? "";
+        choice.calls[call.index]!.arguments += call.function?.arguments ?? "";
       }
       choice.tokens.push(...(logprobs?.content ?? []));
       choice.finishReason = finish_reason;
@@ -67,6 +78,10 @@ export async function askWhole(openai: OpenAI, question: Question, { signal }: A
   return {
     choices: choices.map(({ message, finish_reason, logprobs }) => ({
       text: message.content ?? "",
+      reasoning: reasoningOf(message),
+      calls: (message.tool_calls ?? []).flatMap((call) =>
+        call.type === "function" ? [{ name: call.function.name, arguments: call.function.arguments }] : [],
+      ),
       finishReason: finish_reason,
       tokens: logprobs?.content ?? [],
     })),
@@ -75,6 +90,10 @@ export async function askWhole(openai: OpenAI, question: Question, { signal }: A
     endedAt: now,
   };
 }
+
+/** OpenAI's client knows no such field. */
+const reasoningOf = (part: { reasoning_content?: string | null } | object): string =>
+  ("reasoning_content" in part && part.reasoning_content) || "";
 
 export const say = (content: string): Question["messages"] => [{ role: "user", content }];
 

@@ -2,7 +2,7 @@
 import { expect } from "bun:test";
 import golden from "../fixtures/models/tiny-chat/golden.json" with { type: "json" };
 import golden4bit from "../fixtures/models/tiny-chat-4bit/golden.json" with { type: "json" };
-import type { Answer, Question } from "./ask.ts";
+import type { Answer, Choice, Question } from "./ask.ts";
 
 export interface GoldenEntry {
   id: number;
@@ -35,18 +35,27 @@ export function questionOf({ messages, tools, template_kwargs, min_margin }: Gol
 }
 
 export function expectGolden(entry: GoldenEntry, { choices, usage }: Answer): void {
-  const { text, finishReason, tokens } = choices[0]!;
-  if (entry.min_margin < nearTie && text !== entry.completion_text) {
+  const { tokens, ...answer } = choices[0]!;
+  const expected = partsOf(entry);
+  if (entry.min_margin < nearTie && !Bun.deepEquals(answer, expected)) {
     expectNearTie(entry, tokens);
     return;
   }
-  expect({ id: entry.id, text, finishReason }).toEqual({
-    id: entry.id,
-    text: entry.completion_text,
-    finishReason: entry.finish_reason,
-  });
+  expect({ id: entry.id, ...answer }).toEqual({ id: entry.id, ...expected });
   // The end token counts.
-  expect(usage?.completion_tokens).toBe(entry.completion_token_ids.length + (finishReason === "stop" ? 1 : 0));
+  expect(usage?.completion_tokens).toBe(entry.completion_token_ids.length + (entry.finish_reason === "stop" ? 1 : 0));
+}
+
+/** The parts that the server tells apart in a text of tiny-chat. */
+function partsOf({ completion_text, tools, finish_reason }: GoldenEntry): Omit<Choice, "tokens"> {
+  const [, reasoning, said] = /^<think>\n(.*?)\n<\/think>\n\n(.*)$/s.exec(completion_text) ?? [null, "", completion_text];
+  const found = tools === null ? [] : [...said!.matchAll(/<tool_call>\n(.*?)\n<\/tool_call>\n?/gs)];
+  const calls = found.map(([, call]) => {
+    const [, name, args] = /^\{"name": "(.*?)", "arguments": (.*)\}$/s.exec(call!)!;
+    return { name: name!, arguments: args! };
+  });
+  const text = found.reduce((rest, [whole]) => rest.replace(whole, ""), said!);
+  return { text, reasoning: reasoning!, calls, finishReason: calls.length > 0 ? "tool_calls" : finish_reason };
 }
 
 /** The answer may only differ from a decision on that was close. */
