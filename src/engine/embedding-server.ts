@@ -3,14 +3,14 @@ import { basename, resolve } from "node:path";
 import { InvalidRequest, StartupError, Unavailable } from "../errors.ts";
 import { openMlx } from "../mlx/array.ts";
 import { locateNativeLibrary } from "../mlx/library.ts";
-import { activeMemory, cacheMemory, peakMemory, setCacheLimit, setMemoryLimit } from "../mlx/memory.ts";
+import { setCacheLimit, setMemoryLimit } from "../mlx/memory.ts";
 import { openCheckpoint } from "../models/checkpoint.ts";
 import type { EmbeddingModules } from "../models/embedding-modules.ts";
 import { loadDense, loadEncoder } from "../models/load-encoder.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import { checkTexts, Embedder } from "./embedder.ts";
 import { findModules } from "./language-embedder.ts";
-import { memoryLimit, planMemory } from "./memory-plan.ts";
+import { memoryLimit, memoryStats, planMemory } from "./memory-plan.ts";
 import type { CompiledGrammar, EngineStats, Generation, InferenceServer, ModelInfo, ServerStatus } from "./request.ts";
 import type { ServerOptions } from "./server-options.ts";
 import { createTextEncoder } from "./text-encoder.ts";
@@ -118,10 +118,10 @@ export class EmbeddingServer implements InferenceServer {
       totalRequests: embedder?.totalRequests ?? 0,
       totalTokens: 0,
       generationTps: 0,
-      activeMemoryBytes: open ? activeMemory() : 0,
-      peakMemoryBytes: open ? peakMemory() : 0,
-      cacheMemoryBytes: open ? cacheMemory() : 0,
+      ...memoryStats(open),
       kvBytes: 0,
+      prefixCacheBytes: 0,
+      prefixCacheHitRate: 0,
     };
   }
 

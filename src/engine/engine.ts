@@ -98,6 +98,11 @@ export class Engine {
     return this.#prefixes?.bytes ?? 0;
   }
 
+  /** Share of the prompt tokens so far that were taken from it. */
+  get prefixHitRate(): number {
+    return this.#prefixes?.cache.hitRate ?? 0;
+  }
+
   /** How much is noted of requests for it; 0 at rest. */
   get prefixNotes(): number {
     return this.#prefixes?.cache.noted ?? 0;

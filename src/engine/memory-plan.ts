@@ -1,12 +1,22 @@
 import { StartupError } from "../errors.ts";
 import { machineMemory } from "../memory-size.ts";
-import { deviceMemory } from "../mlx/memory.ts";
+import { activeMemory, cacheMemory, deviceMemory, peakMemory } from "../mlx/memory.ts";
+import type { EngineStats } from "./request.ts";
 
 export interface MemoryPlan {
   /** For the cache tensors of all sequences together. */
   kvBytes: number;
   /** What MLX may keep of freed buffers. */
   cacheBytes: number;
+}
+
+/** `open`: whether a model is loaded. */
+export function memoryStats(open: boolean): Pick<EngineStats, "activeMemoryBytes" | "peakMemoryBytes" | "cacheMemoryBytes"> {
+  return {
+    activeMemoryBytes: open ? activeMemory() : 0,
+    peakMemoryBytes: open ? peakMemory() : 0,
+    cacheMemoryBytes: open ? cacheMemory() : 0,
+  };
 }
 
 /** Bytes for everything: as asked for, else what the GPU recommends, else most of the machine's memory. MLX must be open. */

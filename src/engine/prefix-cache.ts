@@ -45,6 +45,8 @@ export class PrefixCache<T extends PrefixSequence> implements PrefixSource<T> {
   readonly #reports = new Set<Promise<void>>();
   /** Another one begins when everything is forgotten. */
   #era = 0;
+  #promptTokens = 0;
+  #cachedTokens = 0;
 
   constructor(rows: RowTable, pool: KvPool, options: PrefixCacheOptions) {
     this.#rows = rows;
@@ -60,6 +62,11 @@ export class PrefixCache<T extends PrefixSequence> implements PrefixSource<T> {
     return this.#tracked.size + this.#claims.size + this.#imports.length;
   }
 
+  /** Share of the prompt tokens of those that have left that were taken from here. */
+  get hitRate(): number {
+    return this.#promptTokens > 0 ? this.#cachedTokens / this.#promptTokens : 0;
+  }
+
   /** To be called again until there are no more keys to make: those of a long prompt take their time. Then it may be let in. */
   enter(sequence: T): { keys: readonly string[]; more: boolean } {
     const tracked = this.#tracked.get(sequence) ?? track();
@@ -73,6 +80,11 @@ export class PrefixCache<T extends PrefixSequence> implements PrefixSource<T> {
     const tracked = this.#tracked.get(sequence);
     if (!tracked) return;
     this.publish([sequence]);
+    // Those that went away before their turn say nothing.
+    if (tracked.reached > 0) {
+      this.#promptTokens += sequence.promptLength;
+      this.#cachedTokens += sequence.cachedTokens;
+    }
     this.#tracked.delete(sequence);
     tracked.pending?.state.free();
     this.#claims.release(tracked.keys, sequence);

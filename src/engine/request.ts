@@ -148,6 +148,10 @@ export interface EngineStats {
   cacheMemoryBytes: number;
   /** Bytes of the KV pools now allocated. */
   kvBytes: number;
+  /** Bytes of computed prefixes in memory. */
+  prefixCacheBytes: number;
+  /** Share of the prompt tokens of all requests that have left that were taken from the prefix cache. */
+  prefixCacheHitRate: number;
 }
 
 export interface ModelInfo {

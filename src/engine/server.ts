@@ -4,7 +4,7 @@ import { type EngineFailure, InvalidRequest, StartupError, Unavailable } from ".
 import { GrammarService } from "../grammar/service.ts";
 import { openMlx } from "../mlx/array.ts";
 import { locateNativeLibrary } from "../mlx/library.ts";
-import { activeMemory, cacheMemory, deviceMemory, peakMemory, setCacheLimit, setMemoryLimit } from "../mlx/memory.ts";
+import { deviceMemory, setCacheLimit, setMemoryLimit } from "../mlx/memory.ts";
 import { checkAdapterNames } from "../models/adapter.ts";
 import { type Checkpoint, openCheckpoint } from "../models/checkpoint.ts";
 import { readGenerationConfig } from "../models/generation-config.ts";
@@ -20,7 +20,7 @@ import { Engine } from "./engine.ts";
 import { completeRequest, type GenerateOptions } from "./generate.ts";
 import { summaryFields } from "./inspect.ts";
 import { type LanguageEmbedder, openLanguageEmbedder } from "./language-embedder.ts";
-import { type MemoryPlan, memoryLimit, planMemory } from "./memory-plan.ts";
+import { type MemoryPlan, memoryLimit, memoryStats, planMemory } from "./memory-plan.ts";
 import type {
   ChatMessage,
   ChatTemplateOptions,
@@ -137,10 +137,10 @@ export class ContinuousBatchingServer implements InferenceServer {
       totalRequests: (engine?.totalRequests ?? 0) + (embedder?.totalRequests ?? 0),
       totalTokens: engine?.totalTokens ?? 0,
       generationTps: engine?.generationTps ?? 0,
-      activeMemoryBytes: open ? activeMemory() : 0,
-      peakMemoryBytes: open ? peakMemory() : 0,
-      cacheMemoryBytes: open ? cacheMemory() : 0,
+      ...memoryStats(open),
       kvBytes: engine?.kvBytes ?? 0,
+      prefixCacheBytes: engine?.prefixBytes ?? 0,
+      prefixCacheHitRate: engine?.prefixHitRate ?? 0,
     };
   }
 

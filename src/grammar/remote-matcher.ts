@@ -56,10 +56,10 @@ export class RemoteMatcher implements TokenMatcher, HostedMatcher {
     this.#end(new Error(reason));
   }
 
-  lost(): void {
+  lost(reason: "late" | "lost"): void {
     this.#host = null;
     if (!this.#waiting) return;
-    if (++this.#losses > MOST_LOSSES) this.#end(new Error("the threads that computed its masks have ended"));
+    if (reason === "lost" && ++this.#losses > MOST_LOSSES) this.#end(new Error("the threads that computed its masks have ended"));
     else void this.#open();
   }
 

@@ -1,18 +1,21 @@
 /** Grammars for one tokenizer: compiled by workers within a time limit, and kept as long as there is room. */
-import { InvalidRequest, Overloaded, Unavailable } from "../errors.ts";
+import { InvalidRequest, Unavailable } from "../errors.ts";
 import type { CompiledGrammar, GrammarSpec } from "./contract.ts";
 import { type HostedGrammar, RemoteMatcher } from "./remote-matcher.ts";
 import { type PackedVocabulary, packVocabulary, type Vocabulary } from "./vocabulary.ts";
-import { Host } from "./worker/host.ts";
+import type { Host } from "./worker/host.ts";
+import { Pool } from "./worker/pool.ts";
 
 export interface GrammarOptions {
   /** For one grammar: 10 seconds by default. */
   compileMs?: number;
+  /** For one grammar in a worker that others need as well: 2 seconds. What takes longer begins anew in one of its own. */
+  quickMs?: number;
   /** For one mask: 5 seconds. */
   stepMs?: number;
   /** Grammars that are kept: 64. */
   maxGrammars?: number;
-  /** Workers: 2, so that one can compile while the other's masks are waited for. */
+  /** Workers: 2, so that one can compile while the other's masks are waited for, and one besides for what takes long. */
   maxWorkers?: number;
   /** Grammars that may wait to be compiled: 64. */
   maxQueue?: number;
@@ -24,6 +27,7 @@ export interface GrammarOptions {
 
 const DEFAULTS: Required<GrammarOptions> = {
   compileMs: 10_000,
+  quickMs: 2_000,
   stepMs: 5_000,
   maxGrammars: 64,
   maxWorkers: 2,
@@ -38,49 +42,34 @@ const MAX_SPEC_CHARS = 1_000_000;
 interface Entry {
   readonly spec: GrammarSpec;
   readonly number: number;
-  /** Where it is compiled; null while it is not, and when the worker has ended. */
+  /** Where it is compiled; null while it is not. */
   host: Host | null;
   /** Settles when it is compiled; rejects with what is wrong with it. */
   ready: Promise<void> | null;
   state: "waiting" | "compiled" | "refused";
-  /** How often the worker that compiled it has ended meanwhile. */
-  losses: number;
-}
-
-/** A grammar under which so many workers end is the cause. */
-const MOST_LOSSES = 2;
-
-interface Job {
-  entry: Entry;
-  resolve(): void;
-  reject(error: Error): void;
 }
 
 export class GrammarService {
   readonly #vocabulary: Vocabulary;
-  readonly #options: Required<GrammarOptions>;
+  readonly #maxGrammars: number;
+  readonly #pool: Pool;
   /** In the order of their last use. */
   readonly #entries = new Map<string, Entry>();
-  readonly #hosts = new Set<Host>();
-  readonly #queue: Job[] = [];
+  /** How many wait for a grammar. */
+  readonly #waiting = new Map<string, number>();
   #packed: Promise<PackedVocabulary> | null = null;
   #nextNumber = 1;
-  #idle: Timer | null = null;
-  #closed = false;
 
   constructor(vocabulary: Vocabulary, options: GrammarOptions = {}) {
+    const all = { ...DEFAULTS, ...options };
     this.#vocabulary = vocabulary;
-    this.#options = { ...DEFAULTS, ...options };
+    this.#maxGrammars = all.maxGrammars;
+    this.#pool = new Pool(() => (this.#packed ??= packVocabulary(this.#vocabulary)), all);
   }
 
   /** Workers that are there, and bytes of their WebAssembly memory. */
   get usage(): { workers: number; grammars: number; memoryBytes: number } {
-    const hosts = [...this.#hosts];
-    return {
-      workers: hosts.length,
-      grammars: this.#entries.size,
-      memoryBytes: hosts.reduce((sum, host) => sum + host.memoryBytes, 0),
-    };
+    return { ...this.#pool.usage, grammars: this.#entries.size };
   }
 
   /** Throws `InvalidRequest` for what cannot be honoured, `Overloaded` when too many wait. */
@@ -89,31 +78,40 @@ export class GrammarService {
     if (key.length > MAX_SPEC_CHARS) {
       throw new InvalidRequest(`The grammar has ${key.length} characters; at most ${MAX_SPEC_CHARS} are taken.`);
     }
-    const grammar: HostedGrammar = {
-      vocabularySize: this.#vocabulary.size,
-      host: async () => {
-        const { host, number } = await this.#compiled(key, spec);
-        return { host, grammar: number };
-      },
+    await this.#wait(key, (compiled) => (signal ? Promise.race([compiled, aborted(signal, compiled)]) : compiled), spec);
+    const host = async () => {
+      const { host, number } = await this.#wait(key, (compiled) => compiled, spec);
+      return { host, grammar: number };
     };
-    const compiled = grammar.host();
-    await (signal ? Promise.race([compiled, aborted(signal, compiled)]) : compiled);
+    const grammar: HostedGrammar = { vocabularySize: this.#vocabulary.size, host };
     return { matcher: () => new RemoteMatcher(grammar) };
   }
 
   /** Ends the workers. */
   close(): void {
-    this.#closed = true;
-    for (const job of this.#queue.splice(0)) job.reject(new Unavailable("The server is shutting down."));
-    for (const host of [...this.#hosts]) host.end();
-    if (this.#idle) clearTimeout(this.#idle);
+    this.#pool.close();
   }
 
-  async #compiled(key: string, spec: GrammarSpec): Promise<{ host: Host; number: number }> {
+  /** Waits as long as `until` does; what nobody waits for need not be compiled. */
+  async #wait<T>(key: string, until: (compiled: Promise<Home>) => Promise<T>, spec: GrammarSpec): Promise<T> {
+    this.#waiting.set(key, (this.#waiting.get(key) ?? 0) + 1);
+    try {
+      return await until(this.#compiled(key, spec));
+    } finally {
+      const others = (this.#waiting.get(key) ?? 1) - 1;
+      if (others > 0) this.#waiting.set(key, others);
+      else {
+        this.#waiting.delete(key);
+        this.#pool.reconsider();
+      }
+    }
+  }
+
+  async #compiled(key: string, spec: GrammarSpec): Promise<Home> {
     // Again when its worker ended between the compilation and now.
     for (;;) {
       const entry = this.#use(key, spec);
-      entry.ready ??= this.#enqueue(entry);
+      entry.ready ??= this.#compile(key, entry);
       try {
         await entry.ready;
       } catch (error) {
@@ -126,12 +124,20 @@ export class GrammarService {
     }
   }
 
+  async #compile(key: string, entry: Entry): Promise<void> {
+    try {
+      entry.host = await this.#pool.compile(entry.number, entry.spec, () => this.#waiting.has(key));
+      entry.state = "compiled";
+    } catch (error) {
+      if (error instanceof InvalidRequest) entry.state = "refused";
+      throw error;
+    }
+  }
+
   #use(key: string, spec: GrammarSpec): Entry {
     let entry = this.#entries.get(key);
-    const isOld = entry?.host && (!entry.host.alive || this.#isFull(entry.host));
-    if (!entry || isOld) {
-      entry = { spec, number: this.#nextNumber++, host: null, ready: null, state: "waiting", losses: 0 };
-    }
+    const isOld = entry?.host && (!entry.host.alive || this.#pool.isFull(entry.host));
+    if (!entry || isOld) entry = { spec, number: this.#nextNumber++, host: null, ready: null, state: "waiting" };
     this.#entries.delete(key);
     this.#entries.set(key, entry);
     this.#evict();
@@ -141,93 +147,20 @@ export class GrammarService {
   /** The least recently used go. Matchers at work have what they need: the worker counts references. */
   #evict(): void {
     for (const [key, { host, number, ready, state }] of this.#entries) {
-      if (this.#entries.size <= this.#options.maxGrammars) return;
+      if (this.#entries.size <= this.#maxGrammars) return;
       if (ready !== null && state === "waiting") continue;
       this.#entries.delete(key);
       host?.forget(number);
     }
   }
-
-  #enqueue(entry: Entry): Promise<void> {
-    if (this.#closed) return Promise.reject(new Unavailable("The server is shutting down."));
-    if (this.#queue.length >= this.#options.maxQueue) {
-      return Promise.reject(new Overloaded(`${this.#queue.length} grammars are waiting to be compiled.`, 1));
-    }
-    const waiting = new Promise<void>((resolve, reject) => this.#queue.push({ entry, resolve, reject }));
-    waiting.catch(() => {});
-    void this.#work();
-    return waiting;
-  }
-
-  async #work(): Promise<void> {
-    this.#rest();
-    this.#packed ??= packVocabulary(this.#vocabulary);
-    let vocabulary: PackedVocabulary;
-    try {
-      vocabulary = await this.#packed;
-    } catch (error) {
-      for (const { reject } of this.#queue.splice(0)) reject(error instanceof Error ? error : new Error(String(error)));
-      return;
-    }
-    for (;;) {
-      const host = this.#closed || this.#queue.length === 0 ? null : this.#freeHost(vocabulary);
-      if (!host) return;
-      const job = this.#queue.shift()!;
-      void this.#compileOn(host, job);
-    }
-  }
-
-  async #compileOn(host: Host, job: Job): Promise<void> {
-    const { entry, resolve, reject } = job;
-    const outcome = await host.compile(entry.number, entry.spec);
-    if (outcome.type === "done") {
-      entry.host = host;
-      entry.state = "compiled";
-      resolve();
-    } else if (this.#closed) reject(new Unavailable("The server is shutting down."));
-    else if (outcome.type === "lost" && ++entry.losses < MOST_LOSSES) this.#queue.unshift(job);
-    else {
-      entry.state = "refused";
-      const ended = "The grammar cannot be compiled: the thread that did it has ended.";
-      reject(new InvalidRequest(outcome.type === "lost" ? ended : outcome.problem));
-    }
-    this.#retire();
-    void this.#work();
-  }
-
-  /** One that compiles nothing: without matchers if there is one or can be, otherwise with the fewest. */
-  #freeHost(vocabulary: PackedVocabulary): Host | null {
-    const usable = [...this.#hosts].filter((host) => !this.#isFull(host));
-    const free = usable.filter((host) => !host.compiling).sort((a, b) => a.liveMatchers - b.liveMatchers);
-    if (free[0] && free[0].liveMatchers === 0) return free[0];
-    if (usable.length >= this.#options.maxWorkers) return free[0] ?? null;
-    const host = new Host(vocabulary, { ...this.#options, onLost: (lost) => this.#hosts.delete(lost) });
-    this.#hosts.add(host);
-    return host;
-  }
-
-  #isFull(host: Host): boolean {
-    return host.memoryBytes > this.#options.maxWorkerBytes;
-  }
-
-  /** Ends workers that take nothing new, once nobody needs them. */
-  #retire(): void {
-    for (const host of this.#hosts) if (this.#isFull(host) && host.liveMatchers === 0 && !host.compiling) host.end();
-  }
-
-  /** Begins to wait for the time when workers that do nothing are ended. */
-  #rest(): void {
-    if (this.#idle) clearTimeout(this.#idle);
-    this.#idle = setTimeout(() => {
-      this.#retire();
-      if (this.#queue.length > 0 || [...this.#hosts].some((host) => host.compiling || host.liveMatchers > 0)) return this.#rest();
-      for (const host of [...this.#hosts]) host.end();
-    }, this.#options.idleMs);
-    this.#idle.unref();
-  }
 }
 
-/** Rejects when the signal fires before. What is compiled meanwhile is kept for the next one who wants it. */
+interface Home {
+  host: Host;
+  number: number;
+}
+
+/** Rejects when the signal fires before. */
 function aborted(signal: AbortSignal, until: Promise<unknown>): Promise<never> {
   return new Promise((_, reject) => {
     const fire = () => reject(new Unavailable("The request was cancelled."));

@@ -131,7 +131,7 @@ export const samplingEntries = {
     ),
   ),
   ignore_eos: flag("Go on after the model's end token."),
-  min_tokens: whole(0, Number.MAX_SAFE_INTEGER, "Nothing ends the output before this many tokens."),
+  min_tokens: whole(0, Number.MAX_SAFE_INTEGER, "No end token and no stop string ends the output before this many tokens."),
   n: whole(1, maxChoices, `How many choices to generate, up to ${maxChoices}.`),
   stream: flag("Send the output as server-sent events while it is generated."),
   stream_options: v.nullish(

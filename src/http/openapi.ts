@@ -112,11 +112,12 @@ const conversion: ConversionConfig = {
   overrideRef: ({ referenceId }) => `#/components/schemas/${referenceId}`,
 };
 
-const streamedSchemas: Record<string, string> = {
-  createChatCompletion: "ChatCompletionChunk",
-  createCompletion: "CompletionChunk",
-  createResponse: "ResponseEvent",
-  createMessage: "MessageStreamEvent",
+/** What the events of a stream have as data; errors of Responses and Messages are events of their own. */
+const streamedSchemas: Record<string, { data: readonly string[]; endsWithDone: boolean }> = {
+  createChatCompletion: { data: ["ChatCompletionChunk", "ErrorResponse"], endsWithDone: true },
+  createCompletion: { data: ["CompletionChunk", "ErrorResponse"], endsWithDone: true },
+  createResponse: { data: ["ResponseEvent"], endsWithDone: true },
+  createMessage: { data: ["MessageStreamEvent"], endsWithDone: false },
 };
 
 const statusTexts: Record<string, string> = {
@@ -241,19 +242,20 @@ function completeOperation(operation: Operation, guarded: boolean): void {
     const content = { "application/octet-stream": { schema: { type: "string", format: "binary" } } };
     operation.responses[200] = { description: "The bytes of the file.", content };
   }
-  const chunk = streamedSchemas[operation.operationId];
+  const streamed = streamedSchemas[operation.operationId];
   const success = operation.responses[200];
-  if (chunk !== undefined && success !== undefined) {
-    success.content["text/event-stream"] = { schema: describeEvent(chunk) };
+  if (streamed !== undefined && success !== undefined) {
+    success.content["text/event-stream"] = { schema: describeEvent(streamed.data, streamed.endsWithDone) };
   }
 }
 
 /** One event of a stream, as OpenAPI 3.2 describes them. */
-function describeEvent(data: string): object {
-  const contentSchema = { $ref: `#/components/schemas/${data}` };
-  return {
-    type: "object",
-    properties: { event: { type: "string" }, data: { type: "string", contentMediaType: "application/json", contentSchema } },
-    required: ["data"],
-  };
+function describeEvent(names: readonly string[], endsWithDone: boolean): object {
+  const kinds = names.map((name) => ({
+    type: "string",
+    contentMediaType: "application/json",
+    contentSchema: { $ref: `#/components/schemas/${name}` },
+  }));
+  const data = { anyOf: [...kinds, ...(endsWithDone ? [{ const: "[DONE]" }] : [])] };
+  return { type: "object", properties: { event: { type: "string" }, data }, required: ["data"] };
 }

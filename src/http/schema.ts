@@ -52,6 +52,14 @@ export function described<S extends v.GenericSchema>(schema: S) {
   return wrap(schema, (value) => ({ value: value as v.InferOutput<S> }));
 }
 
+/** Parts of a path: those that are no percent-encoded UTF-8, which the router leaves null, are names of nothing. */
+export function inPath<S extends v.GenericSchema<Record<string, string>>>(schema: S) {
+  return wrap(schema, (value) => {
+    const named = Object.entries(value as Record<string, string | null>).map(([name, part]) => [name, part ?? ""]);
+    return { value: Object.fromEntries(named) as v.InferOutput<S> };
+  });
+}
+
 function wrap<S extends v.GenericSchema>(
   schema: S,
   validate: (value: unknown) => { value: v.InferOutput<S> },

@@ -1,5 +1,8 @@
 /** Vercel's AI SDK by way of its OpenAI-compatible and its Anthropic provider. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createAnthropic } from "@ai-sdk/anthropic";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { APICallError, embedMany, generateText, isStepCount, type LanguageModel, Output, streamText, tool } from "ai";
@@ -7,11 +10,30 @@ import { z } from "zod";
 import { capital, expectAbort, greeting, person, sum, weather } from "./scenario.ts";
 import { type Served, startServer } from "./serve.ts";
 
+const embedded = join(import.meta.dir, "../../src/assets/tiny-chat");
+
+let directory = "";
 let server: Served;
 beforeAll(async () => {
-  server = await startServer();
+  directory = mkdtempSync(join(tmpdir(), "mlx-cb-greedy-"));
+  server = await startServer(["--model", linkGreedy(join(directory, "tiny-chat")), "--pooling", "mean"]);
 });
-afterAll(() => server.stop());
+afterAll(async () => {
+  await server.stop();
+  rmSync(directory, { recursive: true });
+});
+
+/** The embedded model, greedy by default: beside thinking, Anthropic's provider sends no temperature, and chance may leave thoughts out. */
+function linkGreedy(target: string): string {
+  mkdirSync(target);
+  const changed = "generation_config.json";
+  for (const file of readdirSync(embedded)) {
+    if (file !== changed) symlinkSync(join(embedded, file), join(target, file));
+  }
+  const config = JSON.parse(readFileSync(join(embedded, changed), "utf8")) as object;
+  writeFileSync(join(target, changed), JSON.stringify({ ...config, do_sample: false }));
+  return target;
+}
 
 const Person = z.object({ name: z.string(), age: z.number().int(), city: z.string() });
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { HumanMessage, ToolMessage } from "@langchain/core/messages";
 import { ChatOpenAI, OpenAIEmbeddings } from "@langchain/openai";
 import { z } from "zod";
-import { capital, expectAbort, greeting, person, weather, weatherTool } from "./scenario.ts";
+import { capital, expectAbort, greeting, person, sum, weather, weatherTool } from "./scenario.ts";
 import { type Served, startServer } from "./serve.ts";
 
 let server: Served;
@@ -47,6 +47,13 @@ test("structured output, by schema and by function", async () => {
   expect(await createModel().withStructuredOutput(Person, { method: "jsonSchema" }).invoke(person)).toEqual(maria);
   const byFunction = createModel({ maxTokens: 300 }).withStructuredOutput(Person, { method: "functionCalling" });
   expect(Person.safeParse(await byFunction.invoke(person)).success).toBe(true);
+});
+
+test("reasoning: counted, and not in the text", async () => {
+  const modelKwargs = { chat_template_kwargs: { enable_thinking: true } };
+  const answer = await createModel({ modelKwargs }).invoke(sum);
+  expect(answer.content).toMatch(/^17 \+ 25 = /);
+  expect(answer.usage_metadata?.output_token_details?.reasoning).toBeGreaterThan(5);
 });
 
 test("the Responses API", async () => {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { connect, type Socket } from "node:net";
 import { ask, askWhole, lengthy, type Question, say } from "./ask.ts";
 import { expectGolden, goldenEntries, questionOf } from "./golden.ts";
-import { isIdle, type Served, startServer, until } from "./serve.ts";
+import { heldBytes, isIdle, type Served, startServer, until } from "./serve.ts";
 
 let server: Served;
 let weights: number;
@@ -10,7 +10,7 @@ beforeAll(async () => {
   // Few places and small steps: every phase lasts long enough to be met.
   server = await startServer(["--max-batch-size", "2", "--max-tokens-per-step", "8"]);
   await ask(server.openai, lengthy(3));
-  weights = (await server.health()).stats.active_memory_bytes;
+  weights = heldBytes(await until(server, isIdle));
 });
 afterAll(() => server.stop());
 
@@ -38,7 +38,7 @@ function begin(way: Way, questions: readonly Question[]) {
 
 /** Nothing runs, waits or holds memory, and nothing is computed any more. */
 async function expectEmpty(): Promise<void> {
-  const { stats } = await until(server, (health) => isIdle(health) && health.stats.active_memory_bytes <= weights, 10);
+  const { stats } = await until(server, (health) => isIdle(health) && heldBytes(health) <= weights, 10);
   await Bun.sleep(50);
   expect((await server.health()).stats.total_tokens).toBe(stats.total_tokens);
 }

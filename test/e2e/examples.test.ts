@@ -1,37 +1,20 @@
 /** Every example of the API's description works on the embedded model as it stands, and is answered as described. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import Ajv from "ajv/dist/2020.js";
 import packageJson from "../../package.json" with { type: "json" };
 import { say } from "./ask.ts";
+import { type Description, Documented } from "./description.ts";
 import { type Served, startServer } from "./serve.ts";
 
-interface Content {
-  schema: { $ref?: string };
-  examples?: Record<string, { value: { stream?: boolean } }>;
-}
-
-interface Operation {
-  operationId: string;
-  requestBody?: { content: Record<string, Content> };
-  responses: Record<string, { content: Record<string, Content> }>;
-}
-
-interface Description {
-  openapi: string;
-  info: { version: string };
-  paths: Record<string, Record<string, Operation>>;
-}
-
-const ajv = new Ajv({ strict: false, validateFormats: false, allErrors: true });
 let server: Served;
+let documented: Documented;
 let description: Description;
 /** What the paths with an id are tried with. */
 const ids: Record<string, string> = {};
 
 beforeAll(async () => {
   server = await startServer();
-  description = (await (await fetch(`${server.url}/openapi.json`)).json()) as Description;
-  ajv.addSchema(description, "api");
+  documented = await Documented.read(server.url);
+  description = documented.description;
   ids["/v1/models"] = "tiny-chat";
   ids["/v1/files"] = await upload(1);
   ids["/v1/batches"] = await begin(ids["/v1/files"]);
@@ -49,7 +32,7 @@ async function upload(requests: number): Promise<string> {
   form.set("purpose", "batch");
   form.set("file", new File([lines.join("\n")], "in.jsonl"));
   const response = await fetch(`${server.url}/v1/files`, { method: "POST", body: form });
-  await expectDescribed("post", "/v1/files", response);
+  await documented.expectDescribed("post", "/v1/files", response);
   const { data } = (await (await send("get", "/v1/files?limit=1")).json()) as { data: { id: string }[] };
   return data[0]!.id;
 }
@@ -57,19 +40,6 @@ async function upload(requests: number): Promise<string> {
 async function begin(file: string): Promise<string> {
   const body = { input_file_id: file, endpoint: "/v1/chat/completions", completion_window: "24h" };
   return ((await (await send("post", "/v1/batches", body)).json()) as { id: string }).id;
-}
-
-/** The answer has a documented status and type, and its JSON is of the documented schema. */
-async function expectDescribed(method: string, path: string, response: Response): Promise<void> {
-  const { content } = description.paths[path]![method]!.responses[response.status]!;
-  const type = response.headers.get("content-type")?.split(";")[0] ?? "";
-  expect(Object.keys(content), path).toContain(type);
-  const text = await response.text();
-  const reference = content[type]!.schema.$ref;
-  if (type !== "application/json" || reference === undefined) return;
-  const validate = ajv.getSchema(`api${reference}`);
-  if (!validate) throw new Error(`there is no ${reference}`);
-  expect(validate(JSON.parse(text)) ? [] : validate.errors, `${method} ${path}: ${text}`).toEqual([]);
 }
 
 test("the description is of this version", () => {
@@ -87,7 +57,7 @@ test("every example of a body", async () => {
       const body = path === "/v1/batches" ? { ...value, input_file_id: ids["/v1/files"] } : value;
       const response = await send("post", path, body);
       expect({ path, name, status: response.status }).toEqual({ path, name, status: 200 });
-      if (!value.stream) await expectDescribed("post", path, response);
+      if (!value.stream) await documented.expectDescribed("post", path, response);
       else expect(await response.text()).toContain("data: ");
     }
   }
@@ -100,7 +70,7 @@ test("every path that is read", async () => {
     const id = ids[path.slice(0, path.indexOf("/{id}"))];
     const response = await send("get", path.replace("{id}", id ?? ""));
     expect({ path, status: response.status }).toEqual({ path, status: 200 });
-    await expectDescribed("get", path, response);
+    await documented.expectDescribed("get", path, response);
   }
 });
 
@@ -109,13 +79,13 @@ describe("what remains", () => {
     const id = await begin(await upload(200));
     const response = await send("post", `/v1/batches/${id}/cancel`);
     expect(response.status).toBe(200);
-    await expectDescribed("post", "/v1/batches/{id}/cancel", response);
+    await documented.expectDescribed("post", "/v1/batches/{id}/cancel", response);
   });
 
   test("a response that has ended is not: 400, as described", async () => {
     const response = await send("post", `/v1/responses/${ids["/v1/responses"]}/cancel`);
     expect(response.status).toBe(400);
-    await expectDescribed("post", "/v1/responses/{id}/cancel", response);
+    await documented.expectDescribed("post", "/v1/responses/{id}/cancel", response);
   });
 
   test("what can be deleted", async () => {
@@ -125,7 +95,7 @@ describe("what remains", () => {
       count++;
       const response = await send("delete", path.replace("{id}", ids[path.slice(0, path.indexOf("/{id}"))] ?? ""));
       expect({ path, status: response.status }).toEqual({ path, status: 200 });
-      await expectDescribed("delete", path, response);
+      await documented.expectDescribed("delete", path, response);
     }
     expect(count).toBe(3);
   });

@@ -1,4 +1,4 @@
-/** Python clients and tools, installed once for a list of pinned versions. They need Python 3.11 with pip, and no module `venv`'s pip. */
+/** Python clients and tools, installed once for a list of pinned versions. They need Python 3.11 or newer with pip. */
 import { existsSync } from "node:fs";
 import { mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -19,8 +19,8 @@ function prepare(): Promise<string> {
 }
 
 async function install(): Promise<string> {
-  const version = await runProcess(["python3", "--version"]);
-  const key = sha256(await Bun.file(requirements).text(), version.stdout).slice(0, 12);
+  const interpreter = await readInterpreter();
+  const key = sha256(await Bun.file(requirements).text(), interpreter).slice(0, 12);
   const directory = join(cache, key);
   if (existsSync(directory)) return directory;
   const waiting = () => report("waiting for another process that installs the Python clients");
@@ -32,7 +32,15 @@ async function install(): Promise<string> {
       await run(["python3", "-m", "venv", "--without-pip", aside]);
       const [python = ""] = await readdir(join(aside, "lib"));
       const target = join(aside, "lib", python, "site-packages");
-      const options = ["--quiet", "--disable-pip-version-check", "--no-warn-script-location"];
+      // The list is whole, and nothing is compiled.
+      const options = [
+        "--quiet",
+        "--no-input",
+        "--disable-pip-version-check",
+        "--no-warn-script-location",
+        "--no-deps",
+        "--only-binary=:all:",
+      ];
       await run(["python3", "-m", "pip", "install", ...options, "--target", target, "-r", requirements]);
       await rename(aside, directory);
     } finally {
@@ -40,6 +48,14 @@ async function install(): Promise<string> {
     }
     return directory;
   });
+}
+
+/** What makes one `python3` another one. */
+async function readInterpreter(): Promise<string> {
+  const program = "import sys; v = sys.version_info; assert v >= (3, 11), v; import pip; print(v, sys.executable)";
+  const { exitCode, stdout, stderr } = await runProcess(["python3", "-c", program]);
+  if (exitCode === 0) return stdout;
+  throw new Error(`\`python3\` has to be Python 3.11 or newer with pip: ${stderr.trim().split("\n").at(-1)}`);
 }
 
 async function run(command: readonly string[]): Promise<void> {

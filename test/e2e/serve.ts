@@ -161,5 +161,8 @@ export async function until(server: Served, holds: (health: Health) => boolean, 
   }
 }
 
+/** Bytes that are in use but for computed prefixes, which are kept for later. */
+export const heldBytes = ({ stats }: Health) => stats.active_memory_bytes - stats.prefix_cache_bytes;
+
 export const isIdle = ({ queue_size, active_requests, stats }: Health) =>
   queue_size === 0 && active_requests === 0 && stats.kv_bytes === 0;

@@ -109,11 +109,13 @@ describe("a directory of blocks: the next engine takes up what the one before ha
   });
 });
 
-test("equal prompts at the same time are computed once, but for their ends", async () => {
+const kinds = ["tiny-chat", "mistral-sliding", "llama4-chunked", "deepseek_v3-q4", "gemma3n", "mamba2", "qwen3_next-stacked"];
+test.each(kinds)("%s: equal prompts at the same time are computed once, but for their ends", async (name) => {
+  const directory = name === "tiny-chat" ? TINY_CHAT : join(PARITY, name);
   const prompt = randomIds(new Prng(1), 400);
-  const single = await start({});
+  const single = await start({ directory });
   const alone = await collect(single.engine.submit(request(prompt, { maxTokens: 1 })));
-  const direct = await start({ maxTokensPerStep: 64 });
+  const direct = await start({ directory, maxTokensPerStep: 64 });
   const answers = await Promise.all(
     Array.from({ length: 12 }, () => collect(direct.engine.submit(request(prompt, { maxTokens: 1 })))),
   );
@@ -156,6 +158,11 @@ test("salts and adapters keep prefixes apart; at least one token is computed", a
   expect([await cachedOf(), await cachedOf(), await cachedOf("a"), await cachedOf("a"), await cachedOf("b")]).toEqual([
     0, 64, 0, 64, 0,
   ]);
+  expect(direct.engine.prefixHitRate).toBe((2 * 64) / (5 * 128));
+  const gone = direct.engine.submit(request(prompt, { maxTokens: 1 }));
+  gone.cancel();
+  await expect(collect(gone)).rejects.toThrow("cancelled");
+  expect(direct.engine.prefixHitRate).toBe((2 * 64) / (5 * 128));
   expect(await direct.engine.clearPrefixCache()).toBeGreaterThan(0);
   expect([direct.engine.prefixBytes, await cachedOf()]).toEqual([0, 0]);
 });

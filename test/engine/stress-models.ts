@@ -1,5 +1,5 @@
 /** The models under stress, and what traffic needs to know of them. */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { rowBytes } from "../../src/kv/row-size.ts";
 import { openMlx } from "../../src/mlx/array.ts";
@@ -12,6 +12,8 @@ export interface StressModel {
   directory: string;
   adapters: readonly { name: string; path: string }[];
   vocabSize: number;
+  /** Whether each token chooses its experts. */
+  routed: boolean;
   /** Tokens of the longest prompt. */
   longest: number;
   /** Of the smallest row that takes the longest request. */
@@ -30,5 +32,6 @@ export async function readStressModel(name: string, longest: number): Promise<St
   loaded.free();
   const folder = join(directory, "adapters");
   const adapters = existsSync(folder) ? [{ name: "own", path: folder }] : [];
-  return { directory, adapters, vocabSize, longestRowBytes, longest };
+  const routed = /"[a-z_]*experts(_per_tok)?": *\d/.test(readFileSync(join(directory, "config.json"), "utf8"));
+  return { directory, adapters, vocabSize, routed, longestRowBytes, longest };
 }

@@ -1,8 +1,10 @@
 /** One round: random traffic for a model, alone and in a crowd. */
+import type { GeneratedToken } from "../../src/engine/request.ts";
 import { Prng } from "./prng.ts";
-import { compare } from "./stress-compare.ts";
+import { compare, type Difference } from "./stress-compare.ts";
 import { readStressModel, type StressModel } from "./stress-models.ts";
 import { answerAlone, type Outcome, runCrowd } from "./stress-run.ts";
+import { disproveTie } from "./stress-tie.ts";
 import { drawTraffic, type StressJob } from "./stress-traffic.ts";
 
 /** Full attention, windows, chunks, latent keys, shared keys and values, states, experts, adapters; the first ones show most. */
@@ -43,19 +45,25 @@ export async function stress(name: string, seed: number, { longest, most }: Roun
     if (outcome.kind === "answered") counts.cachedTokens! += outcome.cachedTokens;
   }
   const differences: string[] = [];
+  const ties: string[] = [];
   for (const [i, got] of crowd.entries()) {
     const difference = compare(alone[i]!, got);
-    if (difference === null || (await isTie(jobs[i]!, got, model))) continue;
-    differences.push(`request ${i}: ${difference}`);
+    if (difference === null) continue;
+    const proof = await disprove(difference, jobs[i]!, got, model);
+    if (proof === null) ties.push(`request ${i}: ${difference.what}`);
+    else differences.push(`request ${i}: ${difference.what}: ${proof}`);
   }
-  return { counts, differences };
+  return { counts, differences, ties };
 }
 
-/** Whether the request gets the same alone when its prompt is computed in other portions: a draw on the edge between two tokens. */
-async function isTie(job: StressJob, got: Outcome, model: StressModel): Promise<boolean> {
-  for (const maxTokensPerStep of [1, 16, 64, 700]) {
-    const [other] = await answerAlone([{ ...job, follows: null }], model, maxTokensPerStep);
-    if (other && compare(other, got) === null) return true;
-  }
-  return false;
+/** What shows that the difference is not one of rounding; null when it is. */
+async function disprove(difference: Difference, job: StressJob, got: Outcome, model: StressModel): Promise<string | null> {
+  const output = outputOf(got);
+  if (difference.token === null || output === null) return "no tokens to compare";
+  return disproveTie({ job: { ...job, follows: null }, tokens: output.slice(0, difference.token + 1) }, model);
+}
+
+function outputOf(outcome: Outcome): readonly GeneratedToken[] | null {
+  if (outcome.kind === "cut") return outcome.ids.map((id) => ({ id }));
+  return outcome.kind === "answered" ? outcome.answer.tokens : null;
 }

@@ -22,7 +22,7 @@ export type Outcome =
   | { kind: "failed" }
   | { kind: "refused" };
 
-function requestOf({ request, behaviour }: StressJob, vocabSize: number, grammars: ImitationGrammar[]): GenerationRequest {
+export function requestOf({ request, behaviour }: StressJob, vocabSize: number, grammars: ImitationGrammar[]): GenerationRequest {
   if (behaviour === null) return request;
   const made = grammar(behaviour, vocabSize);
   grammars.push(made);

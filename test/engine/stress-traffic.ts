@@ -66,11 +66,17 @@ function drawSampling(random: Prng, vocabSize: number): SamplingParams {
       topP: random.pick([1, 1, 0.9, 0.5]),
       topK: random.pick([0, 0, 1, 20]),
       minP: random.pick([0, 0, 0.05]),
+      typicalP: random.pick([1, 1, 1, 0.8]),
+      topNSigma: random.pick([0, 0, 0, 1.5]),
+      xtc: random.chance(0.2) ? { probability: random.pick([0.3, 1]), threshold: 0.05 } : null,
     }),
+    dry: random.chance(0.15) ? { multiplier: 0.8, base: 1.75, allowedLength: 1, range: 0, sequenceBreakers: ["a"] } : null,
     repetitionPenalty: random.pick([1, 1, 1, 1.3]),
     repetitionContextSize: random.pick([null, 20]),
     presencePenalty: random.pick([0, 0, 0, 0.5, -0.5]),
+    presenceContextSize: random.pick([null, 20]),
     frequencyPenalty: random.pick([0, 0, 0, 0.3]),
+    frequencyContextSize: random.pick([null, 20]),
     logitBias: random.chance(0.2) ? new Map(tokenIds(random, 5, vocabSize).map((id) => [id, random.int(-20, 20)])) : new Map(),
   };
 }

@@ -8,11 +8,12 @@ for (let seed = Number(first); seed <= Number(last); seed++) {
   const name = names[seed % names.length]!;
   const begun = performance.now();
   try {
-    const { counts, differences } = await stress(name, seed, { longest: 1500, most: 40 });
+    const { counts, differences, ties } = await stress(name, seed, { longest: 1500, most: 40 });
     if (differences.length > 0) failed++;
     console.log(
       `${seed} ${name}: ${JSON.stringify(counts)} in ${Math.round(performance.now() - begun)} ms`,
-      ...differences.slice(0, 5),
+      ...ties.map((tie) => `\n  tie: ${tie}`),
+      ...differences.slice(0, 5).map((difference) => `\n  DIFFERENCE: ${difference}`),
     );
   } catch (error) {
     failed++;

@@ -64,6 +64,14 @@ export async function* benchSamples(directory = BENCH): AsyncGenerator<Sample> {
   }
 }
 
+/** A row of README's table. */
+export function rowOf(name: string, { refused, wronglyAccepted, wronglyRefused, ...counts }: Coverage): string {
+  const sorted = [...refused].sort(([a, x], [b, y]) => y.length - x.length || a.localeCompare(b));
+  const keywords = sorted.map(([keyword, names]) => `\`${keyword}\` ${names.length}`).join(", ");
+  const valid = `${counts.valid - wronglyRefused.length} of ${counts.valid}`;
+  return `| ${name} | ${counts.accepted} of ${counts.schemas} | ${keywords} | ${valid} | ${wronglyAccepted.length} of ${counts.invalid} |`;
+}
+
 export function describeCoverage({ refused, wronglyAccepted, wronglyRefused, ...counts }: Coverage): string {
   const list = (title: string, lines: readonly string[]) => lines.map((line) => `${title}: ${line.slice(0, 200)}`);
   return [

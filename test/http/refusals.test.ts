@@ -77,8 +77,23 @@ const chatRefusals: [body: Record<string, unknown>, param: string][] = [
   [{ tools: [{ type: "function" }] }, "tools.0.function"],
   [{ tool_choice: "required" }, "tool_choice"],
   [{ tool_choice: { type: "function", function: { name: "f" } } }, "tool_choice"],
-  [{ response_format: { type: "json_object" } }, "response_format"],
+  [{ response_format: { type: "yaml" } }, "response_format.type"],
+  [{ response_format: "json" }, "response_format"],
+  [{ response_format: { type: "json_schema" } }, "response_format.json_schema"],
+  [{ response_format: { type: "json_object" }, guided_regex: "a" }, "guided_regex"],
+  [{ regex: "a", structured_outputs: { json_object: true } }, "structured_outputs.json_object"],
+  [{ guided_choice: [] }, "guided_choice"],
   [{ chat_template_kwargs: 5 }, "chat_template_kwargs"],
+  [{ prompt: "a" }, "prompt"],
+  [{ suffix: "a" }, "suffix"],
+  [{ echo: true }, "echo"],
+  [{ best_of: 2 }, "best_of"],
+  [{ mirostat: 1 }, "mirostat"],
+  [{ no_repeat_ngram_size: 3 }, "no_repeat_ngram_size"],
+  [{ bad_words: ["a"] }, "bad_words"],
+  [{ allowed_token_ids: [1] }, "allowed_token_ids"],
+  [{ include_stop_str_in_output: true }, "include_stop_str_in_output"],
+  [{ grammar: "root ::= x" }, "grammar"],
   [{ stop_token_ids: [-1] }, "stop_token_ids.0"],
   [{ model: 5 }, "model"],
 ];
@@ -91,6 +106,13 @@ test.each(chatRefusals)("chat refuses %j", async (body, param) => {
     expect(error.type).toBe("invalid_request_error");
   }
   expect(server.submitted).toHaveLength(0);
+});
+
+test("what is not supported is taken with the value that changes nothing", async () => {
+  const { chat, complete } = createClient();
+  const both = { mirostat: 0, length_penalty: 1, use_beam_search: false, bad_words: [], allowed_token_ids: null, grammar: null };
+  expect((await chat({ ...both, echo: false, best_of: 1, suffix: null })).status).toBe(200);
+  expect((await complete({ ...both, suffix: "", tools: [], top_logprobs: null, messages: null })).status).toBe(200);
 });
 
 test("stream_options without a stream is refused", async () => {
@@ -112,6 +134,11 @@ const completionRefusals: [body: Record<string, unknown>, param: string][] = [
   [{ prompt: Array(64).fill("a"), n: 16 }, "n"],
   [{ prompt: "x".repeat(4096) }, "prompt"],
   [{ suffix: "x" }, "suffix"],
+  [{ messages: [user] }, "messages"],
+  [{ max_completion_tokens: 5 }, "max_completion_tokens"],
+  [{ top_logprobs: 5 }, "top_logprobs"],
+  [{ tools: [{}] }, "tools"],
+  [{ prompt_logprobs: 1 }, "prompt_logprobs"],
   [{ best_of: 3 }, "best_of"],
   [{ logprobs: 21 }, "logprobs"],
   [{ logprobs: true }, "logprobs"],
@@ -179,6 +206,14 @@ test("__proto__ anywhere in a body changes nothing", async () => {
   const bias = await post("/v1/completions", '{"prompt":"a","logit_bias":{"__proto__":5,"1":2}}');
   expect(bias.status).toBe(200);
   expect(server.submitted.at(-1)?.request.sampling.logitBias).toEqual(new Map([[1, 2]]));
+});
+
+test("an id that is no percent-encoded UTF-8 is the name of nothing", async () => {
+  const { send } = createClient();
+  for (const path of ["/v1/files/%ff", "/v1/responses/%ed%a0%80/input_items", "/v1/batches/%"]) {
+    await expectRefusal(await send(path), 404, "id");
+  }
+  await expectRefusal(await send("/v1/models/%ff"), 404, "model");
 });
 
 test("a huge list of wrong items is refused quickly and shortly", async () => {

@@ -30,6 +30,8 @@ test("health has the fixed keys and kinds", async () => {
       active_memory_bytes: 1,
       cache_memory_bytes: 2,
       kv_bytes: 3,
+      prefix_cache_bytes: 4,
+      prefix_cache_hit_rate: 0.5,
     },
   });
   server.status = "failed";

@@ -112,7 +112,11 @@ test("100,000 random operations: the same blocks as a plain model, within the li
       const thing = new Thing(random.int(1, 200));
       const added = index.add(parent, key, thing);
       expect(added).toBe(model.add(parent, key, thing.bytes));
-      if (added) made.set(thing, key);
+      if (added) {
+        made.set(thing, key);
+        // What was in use, the chain that grew, has not been dropped to make room.
+        for (const before of keys.slice(0, at + 1)) expect(index.get(before)?.tokens?.freed).toBe(0);
+      }
     } else if (action < 6) {
       const thing = new Thing(random.int(1, 300));
       const added = index.addState(key, thing);
@@ -126,6 +130,7 @@ test("100,000 random operations: the same blocks as a plain model, within the li
       if (model.bytes > limit) model.evict(limit, null);
     }
     expect(index.bytes).toBe(model.bytes);
+    expect(index.bytes).toBeLessThanOrEqual(model.limit);
     expect(index.size).toBe(model.blocks.length);
     if (step % 50 === 0) {
       for (const { key: own, parent } of model.blocks) expect(index.get(own)?.parent?.key ?? null).toBe(parent);

@@ -2,16 +2,14 @@ import type { Alternative } from "../rules.ts";
 import type { ArrayShape } from "./arrays.ts";
 import type { Formula } from "./formula.ts";
 import { UnsupportedSchema } from "./problem.ts";
+import { writeUnique } from "./unique-items.ts";
 import type { SchemaWriter } from "./writer.ts";
 
 const MAX_COUNTED = 5000;
 
 /** The arrays of a shape. */
 export function writeArray(shape: ArrayShape, writer: SchemaWriter): Alternative {
-  if (shape.unique) {
-    const { negated, place } = shape.unique;
-    throw new UnsupportedSchema("uniqueItems", negated ? "negated" : "no grammar can compare items", place);
-  }
+  if (shape.unique) return writeUnique(shape, writer);
   if (Math.max(shape.least, shape.most ?? 0) > MAX_COUNTED) {
     throw new UnsupportedSchema(shape.least > MAX_COUNTED ? "minItems" : "maxItems", `more than ${MAX_COUNTED}`);
   }

@@ -3,9 +3,10 @@ import { type Dfa, isEmpty as isEmptyLanguage, isEverything, TooComplex } from "
 import type { Alternative, Element, Rules } from "../rules.ts";
 import { writeArray } from "./array-writer.ts";
 import { type ArrayShape, arrayShapes } from "./arrays.ts";
+import { evaluate } from "./evaluate.ts";
 import type { Formula } from "./formula.ts";
 import type { Formulas } from "./formulas.ts";
-import { JSON_TYPES, type JsonType } from "./json.ts";
+import { JSON_TYPES, type JsonType, type JsonValue } from "./json.ts";
 import { JsonText, writeInString } from "./json-text.ts";
 import { writeObject } from "./object-writer.ts";
 import { type Inquiry, type ObjectShape, objectShapes } from "./objects.ts";
@@ -66,6 +67,19 @@ export class SchemaWriter implements Inquiry {
     return result;
   }
 
+  /** The values that satisfy a formula, where they are listed; null where they are not. */
+  listed(formula: Formula): JsonValue[] | null {
+    const found: JsonValue[] = [];
+    for (const type of JSON_TYPES) {
+      const f = this.#special.for(formula, type);
+      if (this.#hasNone(f, type)) continue;
+      if (type === "null" || type === "boolean") found.push(...this.#few(f, type));
+      else if (f.kind === "values" && !f.negated) found.push(...f.values);
+      else return null;
+    }
+    return found;
+  }
+
   negate(formula: Specialized, type: JsonType): Specialized {
     return this.#special.for(this.formulas.not(formula), type);
   }
@@ -82,9 +96,14 @@ export class SchemaWriter implements Inquiry {
         return this.#objectShapes(f).length === 0;
       case "array":
         return this.#arrayShapes(f).length === 0;
-      default:
-        return false;
+      case "null":
+      case "boolean":
+        return this.#few(f, type).length === 0;
     }
+  }
+
+  #few(f: Specialized, type: "null" | "boolean"): JsonValue[] {
+    return (type === "null" ? [null] : [true, false]).filter((value) => evaluate(this.formulas, f, value));
   }
 
   #alternatives(formula: Formula, type: JsonType): Alternative[] {
@@ -92,9 +111,8 @@ export class SchemaWriter implements Inquiry {
     if (f.kind === "false") return [];
     switch (type) {
       case "null":
-        return [[{ text: "null" }]];
       case "boolean":
-        return (f.kind === "values" ? f.values : [true, false]).map((value) => [{ text: String(value) }]);
+        return this.#few(f, type).map((value) => [{ text: String(value) }]);
       case "number":
         return [[this.#number(numbers(f))]];
       case "string":
@@ -119,7 +137,9 @@ export class SchemaWriter implements Inquiry {
   }
 
   #textParts(f: Specialized): TextPart[] {
-    return remembered(this.#strings, f, () => simple("pattern", () => textParts(f, this.formulas.patterns)));
+    return remembered(this.#strings, f, () =>
+      simple(f.kind === "values" ? "enum" : "pattern", () => textParts(f, this.formulas.patterns)),
+    );
   }
 
   #objectShapes(f: Specialized): ObjectShape[] {

@@ -8,8 +8,8 @@ export interface HostedMatcher {
   stepped(state: number): void;
   /** It can say no more. */
   failed(reason: string): void;
-  /** The worker is gone, and with it what the matcher knew. */
-  lost(): void;
+  /** The worker is gone, and with it what the matcher knew; `late`: because of a grammar that it compiled. */
+  lost(reason: "late" | "lost"): void;
 }
 
 export interface HostOptions {
@@ -21,8 +21,8 @@ export interface HostOptions {
   onLost(host: Host): void;
 }
 
-/** Done, or why the grammar cannot be had, or that the worker has ended for another reason. */
-export type Outcome = { type: "done" } | { type: "problem"; problem: string } | { type: "lost" };
+/** Done, or why the grammar cannot be had, or that the worker has been ended: because it took too long, or for another reason. */
+export type Outcome = { type: "done" } | { type: "problem"; problem: string } | { type: "late" } | { type: "lost" };
 
 interface Compilation {
   resolve(outcome: Outcome): void;
@@ -103,8 +103,8 @@ export class Host {
     this.#rewatch();
   }
 
-  /** Ends the worker; its matchers are told. `problem`: of the grammar that is being compiled, when that is the reason. */
-  end(problem: string | null = null): void {
+  /** Ends the worker; its matchers are told, and who waits for a grammar. */
+  end(reason: "late" | "lost" = "lost"): void {
     if (!this.#alive) return;
     this.#alive = false;
     this.#worker.terminate();
@@ -113,10 +113,10 @@ export class Host {
     this.#compilation = null;
     if (compilation?.timer) clearTimeout(compilation.timer);
     this.#options.onLost(this);
-    compilation?.resolve(problem === null ? { type: "lost" } : { type: "problem", problem });
+    compilation?.resolve({ type: reason });
     const matchers = [...this.#matchers.values()];
     this.#matchers.clear();
-    for (const matcher of matchers) matcher.lost();
+    for (const matcher of matchers) matcher.lost(reason);
   }
 
   #ask(matcher: number): void {
@@ -161,7 +161,7 @@ export class Host {
       case "unknown": {
         const hosted = this.#answered(message.matcher);
         this.#matchers.delete(message.matcher);
-        hosted?.lost();
+        hosted?.lost("lost");
       }
     }
   }
@@ -180,12 +180,8 @@ export class Host {
   }
 
   #startTimer(): void {
-    const { compileMs } = this.#options;
     if (!this.#compilation || this.#compilation.timer) return;
-    const seconds = compileMs / 1000;
-    this.#compilation.timer = setTimeout(() => {
-      this.end(`The grammar is too complex: it takes longer than ${seconds} s to compile.`);
-    }, compileMs);
+    this.#compilation.timer = setTimeout(() => this.end("late"), this.#options.compileMs);
   }
 
   /** An answer that does not come, while nothing is compiled, is the fault of the matcher that is at work. */

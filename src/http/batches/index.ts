@@ -6,7 +6,7 @@ import { readJsonObject } from "../body.ts";
 import { type HttpContext, ownerOf } from "../context.ts";
 import { generationFailures } from "../failures.ts";
 import { readQuery } from "../query.ts";
-import { checked, described } from "../schema.ts";
+import { checked, described, inPath } from "../schema.ts";
 import { BatchList, type BatchObject, BatchParams, BatchQuery, BatchRequest, BatchObject as BatchSchema } from "./model.ts";
 
 const { 400: invalid, 401: unauthorized, 404: absent, 413: tooLarge, 500: failed } = generationFailures;
@@ -81,7 +81,7 @@ export function batchRoutes(context: HttpContext, { batches, files, wake }: Batc
       },
     )
     .get("/v1/batches/:id", ({ params, request }) => toObject(find(request, params.id)), {
-      params: described(BatchParams),
+      params: inPath(BatchParams),
       response: { 200: described(BatchSchema), 404: absent, ...failures },
       detail: {
         operationId: "retrieveBatch",
@@ -103,7 +103,7 @@ export function batchRoutes(context: HttpContext, { batches, files, wake }: Batc
         return toObject(find(request, params.id));
       },
       {
-        params: described(BatchParams),
+        params: inPath(BatchParams),
         response: { 200: described(BatchSchema), 404: absent, ...failures },
         detail: {
           operationId: "cancelBatch",

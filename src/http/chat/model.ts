@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { count, flag, maxTokens, model, samplingEntries, text, Usage, whole } from "../fields.ts";
-import { acceptedFields, unsupportedChat, unsupportedSampling } from "../openai-fields.ts";
+import { acceptedFields, completionsOnly, unsupportedChat, unsupportedSampling } from "../openai-fields.ts";
 import { structuredOutputEntries } from "../structured-output.ts";
 import { Timings } from "../timings.ts";
 
@@ -38,7 +38,10 @@ export const Tool = v.looseObject({
 });
 export type Tool = v.InferOutput<typeof Tool>;
 
-const NamedTool = v.looseObject({ type: v.literal("function"), function: v.looseObject({ name: v.string() }) });
+const NamedTool = v.looseObject({
+  type: v.literal("function"),
+  function: v.looseObject({ name: v.pipe(v.string(), v.minLength(1)) }),
+});
 
 const AllowedTools = v.looseObject({
   type: v.literal("allowed_tools"),
@@ -92,6 +95,7 @@ export const ChatCompletionRequest = v.pipe(
     verbosity: text("Passed to the chat template."),
     ...acceptedFields,
     ...unsupportedChat,
+    ...completionsOnly,
     parallel_tool_calls: flag("False: at most one call. Default: true."),
   }),
   v.description("Unknown fields are ignored; null is the same as leaving a field out."),

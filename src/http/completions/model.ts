@@ -1,6 +1,6 @@
 import * as v from "valibot";
-import { count, FinishReason, flag, model, samplingEntries, text, Usage, whole } from "../fields.ts";
-import { unsupportedSampling } from "../openai-fields.ts";
+import { count, FinishReason, flag, model, samplingEntries, Usage, whole } from "../fields.ts";
+import { chatOnly, unsupportedSampling } from "../openai-fields.ts";
 import { structuredOutputEntries } from "../structured-output.ts";
 import { Timings } from "../timings.ts";
 
@@ -22,7 +22,10 @@ export const CompletionRequest = v.pipe(
     logprobs: whole(0, 20, "Return log-probabilities, and this many of the most likely tokens at each position."),
     echo: flag("Put the prompt before the output."),
     best_of: whole(1, Number.MAX_SAFE_INTEGER, "Only 1 or the value of `n`."),
-    suffix: text("Not supported."),
+    suffix: v.nullish(
+      v.pipe(v.literal("", "filling in before a suffix is not supported."), v.description("Not supported: only empty.")),
+    ),
+    ...chatOnly,
   }),
   v.description("Unknown fields are ignored; null is the same as leaving a field out."),
 );

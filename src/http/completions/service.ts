@@ -58,7 +58,6 @@ export async function startCompletion(
 
 function checkSupported(body: CompletionRequest): void {
   checkStreamOptions(body);
-  if (body.suffix) throw new InvalidRequest("'suffix' is not supported.", "suffix", "unsupported_value");
   if (body.best_of != null && body.best_of !== 1 && body.best_of !== (body.n ?? 1)) {
     throw new InvalidRequest("'best_of' other than 1 or the value of 'n' is not supported.", "best_of", "unsupported_value");
   }

@@ -4,7 +4,7 @@ import type { FileStore, StoredFile } from "../../storage/file-store.ts";
 import { type HttpContext, ownerOf } from "../context.ts";
 import { generationFailures } from "../failures.ts";
 import { readQuery } from "../query.ts";
-import { checked, described } from "../schema.ts";
+import { checked, described, inPath } from "../schema.ts";
 import { readForm } from "./form.ts";
 import { DeletedFile, FileList, FileObject, FileParams, FileQuery, FileUpload } from "./model.ts";
 
@@ -60,7 +60,7 @@ export function fileRoutes(context: HttpContext, files: FileStore) {
       },
     )
     .get("/v1/files/:id", ({ params, request }) => toObject(find(files, ownerOf(context, request), params.id)), {
-      params: described(FileParams),
+      params: inPath(FileParams),
       response: { 200: described(FileObject), 404: absent, ...failures },
       detail: {
         operationId: "retrieveFile",
@@ -84,7 +84,7 @@ export function fileRoutes(context: HttpContext, files: FileStore) {
         return new Response(stream, { headers: { "content-type": "application/octet-stream", "content-length": String(bytes) } });
       },
       {
-        params: described(FileParams),
+        params: inPath(FileParams),
         response: { 404: absent, ...failures },
         detail: {
           operationId: "downloadFile",
@@ -101,7 +101,7 @@ export function fileRoutes(context: HttpContext, files: FileStore) {
         return { id, object: "file" as const, deleted: files.delete(ownerOf(context, request), id) };
       },
       {
-        params: described(FileParams),
+        params: inPath(FileParams),
         response: { 200: described(DeletedFile), 404: absent, ...failures },
         detail: {
           operationId: "deleteFile",

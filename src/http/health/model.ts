@@ -14,6 +14,13 @@ export const Health = v.object({
     active_memory_bytes: count,
     cache_memory_bytes: count,
     kv_bytes: count,
+    prefix_cache_bytes: v.pipe(count, v.description("Computed prefixes kept in memory, a part of `active_memory_bytes`.")),
+    prefix_cache_hit_rate: v.pipe(
+      v.number(),
+      v.minValue(0),
+      v.maxValue(1),
+      v.description("Share of all prompt tokens so far that were not computed but taken from there."),
+    ),
   }),
   error: v.optional(v.pipe(v.string(), v.description("Why the server does not work."))),
 });

@@ -16,6 +16,8 @@ export function readHealth(server: InferenceServer): Health {
       active_memory_bytes: stats.activeMemoryBytes,
       cache_memory_bytes: stats.cacheMemoryBytes,
       kv_bytes: stats.kvBytes,
+      prefix_cache_bytes: stats.prefixCacheBytes,
+      prefix_cache_hit_rate: Number(stats.prefixCacheHitRate.toFixed(4)),
     },
     ...(server.status === "failed" && { error: server.failure ?? "The engine has failed." }),
   };

@@ -164,7 +164,11 @@ export const MessagesRequest = v.pipe(
     metadata: v.nullish(v.pipe(v.object({ user_id: v.nullish(v.string()) }), v.description("Accepted and not used."))),
     service_tier: text("Accepted and not used."),
     mcp_servers: v.nullish(
-      v.pipe(v.array(v.unknown()), v.maxLength(0, "MCP servers are not supported: a client has to ask them.")),
+      v.pipe(
+        v.array(v.unknown()),
+        v.maxLength(0, "MCP servers are not supported: a client has to ask them."),
+        v.description("Not supported: a client has to ask them."),
+      ),
     ),
   }),
   v.description("Unknown fields are ignored; null is the same as leaving a field out."),

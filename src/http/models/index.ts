@@ -2,7 +2,7 @@ import { Elysia } from "elysia";
 import type { HttpContext } from "../context.ts";
 import { commonFailures } from "../failures.ts";
 import { ErrorBody } from "../fields.ts";
-import { described } from "../schema.ts";
+import { described, inPath } from "../schema.ts";
 import { addListFields, addModelFields, wantsAnthropicFields } from "./anthropic.ts";
 import { Model, ModelList, ModelParams } from "./model.ts";
 import { findModel, listModels, modelNameOf } from "./service.ts";
@@ -28,7 +28,7 @@ export function modelRoutes(context: HttpContext) {
         },
       })
       .get("/v1/models/:id", ({ request }) => find(request), {
-        params: described(ModelParams),
+        params: inPath(ModelParams),
         response: { 200: described(Model), 404: described(ErrorBody), ...commonFailures },
         detail: {
           operationId: "retrieveModel",

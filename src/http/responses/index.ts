@@ -5,7 +5,7 @@ import { forCaller, type HttpContext, ownerOf } from "../context.ts";
 import { commonFailures, generationFailures } from "../failures.ts";
 import { chooseModel } from "../models/service.ts";
 import { readQuery } from "../query.ts";
-import { checked, described } from "../schema.ts";
+import { checked, described, inPath } from "../schema.ts";
 import { streamEvents } from "../sse.ts";
 import { compactConversation } from "./compact.ts";
 import { readInput } from "./input.ts";
@@ -99,7 +99,7 @@ export function responseRoutes(context: HttpContext, store = new ResponseStore()
       },
     })
     .get("/v1/responses/:id", ({ params, request }) => find(request, params.id).response, {
-      params: described(ResponseParams),
+      params: inPath(ResponseParams),
       transform: readQuery,
       query: checked(RetrieveQuery),
       response: { 200: described(ResponseModel), 400: invalid, ...findFailures },
@@ -118,7 +118,7 @@ export function responseRoutes(context: HttpContext, store = new ResponseStore()
         return { id: response.id, object: "response" as const, deleted: true as const };
       },
       {
-        params: described(ResponseParams),
+        params: inPath(ResponseParams),
         response: { 200: described(DeletedResponse), ...findFailures },
         detail: {
           operationId: "deleteResponse",
@@ -135,7 +135,7 @@ export function responseRoutes(context: HttpContext, store = new ResponseStore()
         return listPage([...listItems(turn.previous), ...turn.input], query);
       },
       {
-        params: described(ResponseParams),
+        params: inPath(ResponseParams),
         transform: readQuery,
         query: checked(ItemQuery),
         response: { 200: described(ItemList), 400: invalid, ...findFailures },
@@ -154,7 +154,7 @@ export function responseRoutes(context: HttpContext, store = new ResponseStore()
         throw new InvalidRequest("Only responses in the background can be cancelled: close the connection instead.", "id");
       },
       {
-        params: described(ResponseParams),
+        params: inPath(ResponseParams),
         response: { 400: invalid, ...findFailures },
         detail: {
           operationId: "cancelResponse",

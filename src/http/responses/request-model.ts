@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { flag, model, samplingEntries, text, whole } from "../fields.ts";
-import { never } from "../openai-fields.ts";
+import { never, unsupportedSampling } from "../openai-fields.ts";
 import { Input } from "./input-model.ts";
 
 const name = v.pipe(v.string(), v.minLength(1), v.maxLength(128));
@@ -135,6 +135,7 @@ export const ResponseRequest = v.pipe(
   v.object({
     ...promptEntries,
     ...sampling,
+    ...unsupportedSampling,
     ...moved,
     max_output_tokens: whole(
       1,
@@ -169,7 +170,10 @@ export const ResponseRequest = v.pipe(
     thinking_budget: whole(0, Number.MAX_SAFE_INTEGER, "The most tokens of reasoning; then its end is written for the model."),
     store: flag("Keep the response, in memory, for `previous_response_id` and retrieval. Default: true."),
     background: v.nullish(
-      v.pipe(v.literal(false, "responses do not run in the background here."), v.description("Only false is taken.")),
+      v.pipe(
+        v.literal(false, "responses do not run in the background here."),
+        v.description("Not supported: only false, which changes nothing."),
+      ),
     ),
     metadata: v.nullish(
       v.pipe(

@@ -37,7 +37,12 @@ export const TokenizeRequest = v.pipe(
     model,
     add_special: flag("Add the model's special tokens, as completions do. Default with `content`: false."),
     add_special_tokens: flag("The same, as vLLM calls it. Default: true, but false with `content` and `messages`."),
-    parse_special: flag("Special tokens written in the text are always recognised: only true."),
+    parse_special: v.nullish(
+      v.pipe(
+        v.literal(true, "special tokens in a text are always recognised: only true is supported."),
+        v.description("Not supported: only true, which changes nothing; special tokens in a text are always recognised."),
+      ),
+    ),
     with_pieces: flag("Give each token as an object with its `id` and `piece`."),
     return_token_strs: flag("Give the tokens' texts in `token_strs` too."),
     ...templateEntries,

@@ -25,10 +25,6 @@ export async function applyTemplate(context: HttpContext, body: ApplyTemplateReq
 export async function tokenizeText(context: HttpContext, body: TokenizeRequest): Promise<TokenizeResponse> {
   const { server } = context;
   chooseModel(context, body.model);
-  if (body.parse_special === false) {
-    const message = "'parse_special' false is not supported: special tokens in a text are always recognised.";
-    throw new InvalidRequest(message, "parse_special", "unsupported_value");
-  }
   const { text, addsSpecialTokens } = await readSource(context, body);
   const ids = await server.encode(text.toWellFormed(), {
     addSpecialTokens: body.add_special_tokens ?? body.add_special ?? addsSpecialTokens,

@@ -73,6 +73,30 @@ def test_structured_output(create, scenario):
     assert Runner.run_sync(create(output_type=Person), scenario.person).final_output == Person(name="Maria", age=34, city="Oslo")
 
 
+def test_reasoning(create, scenario):
+    settings = ModelSettings(temperature=0, extra_body={"enable_thinking": True})
+    result = Runner.run_sync(create(model_settings=settings), scenario.sum)
+    assert [item.type for item in result.new_items] == ["reasoning_item", "message_output_item"]
+    assert "think>" not in result.final_output
+    assert result.context_wrapper.usage.output_tokens_details.reasoning_tokens > 5
+
+
 def test_errors(create):
     with pytest.raises(BadRequestError):
         Runner.run_sync(create(model_settings=ModelSettings(temperature=9)), "Hello!")
+
+
+def test_abort(create, scenario):
+    settings = ModelSettings(temperature=0, extra_body={"ignore_eos": True})
+
+    async def run():
+        result = Runner.run_streamed(create(model_settings=settings), scenario.story)
+        pieces = 0
+        async for event in result.stream_events():
+            pieces += event.type == "raw_response_event"
+            if pieces == 5:
+                result.cancel()
+        return pieces
+
+    assert 5 <= asyncio.run(run()) < 1000
+    scenario.wait_until_idle()

@@ -2,6 +2,13 @@
 
 import anthropic
 import pytest
+from pydantic import BaseModel
+
+
+class Person(BaseModel):
+    name: str
+    age: int
+    city: str
 
 
 @pytest.fixture
@@ -56,9 +63,14 @@ def test_forced_call(client, scenario):
     assert isinstance(answer.content[-1].input["city"], str)
 
 
+def test_structured_output(client, scenario):
+    answer = client.messages.parse(**ask(scenario, scenario.person), output_format=Person)
+    assert answer.parsed_output == Person(name="Maria", age=34, city="Oslo")
+
+
 def test_thinking(client, scenario):
     thinking = {"type": "enabled", "budget_tokens": 1024}
-    request = ask(scenario, scenario.sum, thinking=thinking, max_tokens=2000, extra_body={})
+    request = ask(scenario, scenario.sum, thinking=thinking, max_tokens=2000)
     with client.messages.stream(**request) as stream:
         kinds = [block.type for block in stream.get_final_message().content]
     assert kinds == ["thinking", "text"]
