@@ -41,6 +41,32 @@ export const requestExamples: Readonly<Record<string, Record<string, { summary: 
         temperature: 0,
       },
     },
+    schema: {
+      summary: "An answer that satisfies a schema",
+      value: {
+        model: "tiny-chat",
+        messages: [{ role: "user", content: "Give me a JSON object for a person named Maria aged 34 living in Oslo." }],
+        response_format: {
+          type: "json_schema",
+          json_schema: {
+            name: "person",
+            strict: true,
+            schema: {
+              type: "object",
+              properties: {
+                name: { type: "string", maxLength: 20 },
+                age: { type: "integer", minimum: 0, maximum: 150 },
+                city: { type: "string", maxLength: 20 },
+              },
+              required: ["name", "age", "city"],
+              additionalProperties: false,
+            },
+          },
+        },
+        max_tokens: 64,
+        temperature: 0,
+      },
+    },
     reasoning: {
       summary: "With reasoning, at most 16 tokens of it",
       value: {
@@ -103,6 +129,10 @@ export const requestExamples: Readonly<Record<string, Record<string, { summary: 
     choices: {
       summary: "Two choices for each of two prompts",
       value: { prompt: ["The sun", "The moon"], n: 2, max_tokens: 16, seed: 1 },
+    },
+    pattern: {
+      summary: "A text that matches a pattern, with log-probabilities",
+      value: { prompt: "Today is", guided_regex: " [A-Z][a-z]{2,8}day", max_tokens: 16, temperature: 0, logprobs: 2 },
     },
   },
   createResponse: {

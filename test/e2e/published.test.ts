@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readEvents } from "../http/client.ts";
 import { checkPublished } from "../http/published.ts";
+import { checkPublished as checkItem, readEvents as readResponseEvents, readWhole } from "../http/responses-client.ts";
 import { say } from "./ask.ts";
 import { type Served, startServer } from "./serve.ts";
 
@@ -67,6 +68,27 @@ test("completions", async () => {
     checkPublished("CreateCompletionResponse", await answer.json());
   }
 });
+
+const [tool] = tools;
+const responses: Record<string, object> = {
+  plain: {},
+  conversation: { instructions: "Be short.", input: [{ role: "user", content: [{ type: "input_text", text: "Hello!" }] }] },
+  cut: { max_output_tokens: 3 },
+  logprobs: { include: ["message.output_text.logprobs"], top_logprobs: 3 },
+  reasoning: { input: "What is 2 + 2?", enable_thinking: true, temperature: 0 },
+  "a forced call": { tools: [{ type: "function", strict: false, ...tool?.function }], tool_choice: "required", temperature: 0 },
+  json: { text: { format: { type: "json_object" } }, max_output_tokens: 40 },
+};
+
+for (const [name, body] of Object.entries(responses)) {
+  test(`responses: ${name}`, async () => {
+    const request = { input: "Hello!", max_output_tokens: 60, ...body };
+    const { id } = await readWhole(await post("/v1/responses", request));
+    await readWhole(await fetch(`${server.url}/v1/responses/${id}`));
+    checkItem("ResponseItemList", await get(`/v1/responses/${id}/input_items`));
+    expect((await readResponseEvents(await post("/v1/responses", { ...request, stream: true }))).length).toBeGreaterThan(4);
+  });
+}
 
 test("embeddings", async () => {
   checkPublished("CreateEmbeddingResponse", await ask("/v1/embeddings", { input: ["one", "two"] }));

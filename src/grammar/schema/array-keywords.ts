@@ -4,7 +4,7 @@ import type { JsonObject, JsonValue } from "./json.ts";
 import { count } from "./keyword-values.ts";
 import { step } from "./places.ts";
 import type { Keywords, Reading } from "./reading.ts";
-import { isUnevaluated } from "./unevaluated.ts";
+import { readUnevaluated } from "./unevaluated.ts";
 
 export function arrayKeywords(reading: Reading): Keywords {
   const { formulas } = reading;
@@ -29,15 +29,6 @@ export function arrayKeywords(reading: Reading): Keywords {
     return formulas.and(enough, formulas.condition({ kind: "most", count: count(maxContains, "maxContains", place), value }));
   };
 
-  const unevaluated = (value: JsonValue, place: string, schema: JsonObject): Formula => {
-    const keyword = "unevaluatedItems";
-    if (!isUnevaluated(value, keyword, place, schema)) return formulas.true;
-    const { items, additionalItems, prefixItems } = schema;
-    if (Array.isArray(items) && additionalItems === undefined) return itemsFrom(items.length, value, step(place, keyword));
-    if (items !== undefined || additionalItems !== undefined) return formulas.true;
-    return itemsFrom(lengthOf(prefixItems), value, step(place, keyword));
-  };
-
   return {
     prefixItems: (value, place) => tuple(reading.list(value, "prefixItems", place)),
     items: (value, place, { prefixItems }) => {
@@ -53,7 +44,7 @@ export function arrayKeywords(reading: Reading): Keywords {
     uniqueItems: (value, place) => {
       return value === true ? formulas.condition({ kind: "unique", negated: false, place }) : formulas.true;
     },
-    unevaluatedItems: unevaluated,
+    unevaluatedItems: (value, place, schema) => readUnevaluated(reading, "unevaluatedItems", value, place, schema),
   };
 }
 

@@ -5,7 +5,7 @@ import { KeySet } from "./key-set.ts";
 import { count, entries, strings, within } from "./keyword-values.ts";
 import { step } from "./places.ts";
 import type { Keywords, Reading } from "./reading.ts";
-import { isUnevaluated } from "./unevaluated.ts";
+import { readUnevaluated } from "./unevaluated.ts";
 
 export function objectKeywords(reading: Reading): Keywords {
   const { formulas, patterns } = reading;
@@ -82,10 +82,6 @@ export function objectKeywords(reading: Reading): Keywords {
     dependencies: (value, place) => dependencies(value, "dependencies", place),
     dependentRequired: (value, place) => dependencies(value, "dependentRequired", place),
     dependentSchemas: (value, place) => dependencies(value, "dependentSchemas", place),
-    unevaluatedProperties: (value, place, schema) => {
-      const keyword = "unevaluatedProperties";
-      if (!isUnevaluated(value, keyword, place, schema) || schema.additionalProperties !== undefined) return formulas.true;
-      return others(value, step(place, keyword), schema);
-    },
+    unevaluatedProperties: (value, place, schema) => readUnevaluated(reading, "unevaluatedProperties", value, place, schema),
   };
 }

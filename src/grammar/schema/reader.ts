@@ -59,6 +59,11 @@ export class SchemaReader implements Reading {
     return schemas.map((schema, i) => this.schema(schema, step(step(place, keyword), `${i}`)));
   }
 
+  follow(reference: string, from: string): { value: JsonValue | undefined; place: string } {
+    const place = this.#places.resolve(reference, from);
+    return { value: this.#places.at(place), place };
+  }
+
   readonly #logic: Keywords = {
     $ref: (value, place) => this.formulas.reference(this.#places.resolve(text(value, "$ref", place), place)),
     allOf: (value, place) => this.formulas.and(...this.list(value, "allOf", place)),

@@ -17,6 +17,8 @@ export interface Reading {
   schema(value: JsonValue | undefined, place: string): Formula;
   /** The list of schemas that a keyword has as its value. */
   list(value: JsonValue, keyword: string, place: string): Formula[];
+  /** What a reference in the schema at a place means. */
+  follow(reference: string, place: string): { value: JsonValue | undefined; place: string };
   /** The language of the strings that satisfy a formula. */
   stringsOf(formula: Formula): Dfa;
 }
