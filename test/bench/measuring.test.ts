@@ -42,7 +42,13 @@ describe("modes", () => {
   test.each(modeNames.filter((mode) => mode !== "storm"))("%s gives figures without failures", async (mode) => {
     const rows = await modes[mode](setting);
     expect(rows.map(({ label }) => label)).toEqual(
-      { levels: ["1", "3"], mixed: ["4 × 40 + 4 × 4"], prefill: ["512"] }[mode as "levels"],
+      {
+        levels: ["1", "3"],
+        mixed: ["4 × 40 + 4 × 4"],
+        prefill: ["512"],
+        prefix: ["second turn of 512", "8 on 256 shared"],
+        storm: [],
+      }[mode],
     );
     for (const { values, errors, firstError } of rows) {
       expect({ errors, firstError }).toEqual({ errors: 0, firstError: null });

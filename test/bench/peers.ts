@@ -9,6 +9,9 @@ export const BENCH_DIR = process.env.BENCH_DIR || join(homedir(), ".cache/mlx-cb
 /** Our executable. */
 export const OURS = process.env.OURS || join(import.meta.dir, "../../dist/mlx-cb-serve");
 
+/** An older one, to be measured beside it. */
+const before = process.env.BEFORE || "";
+
 const openblasRoot = join(BENCH_DIR, "openblas/root/usr/lib/x86_64-linux-gnu");
 const openblas = process.env.OPENBLAS || join(openblasRoot, "openblas-pthread/libopenblas.so.0");
 
@@ -43,6 +46,7 @@ export const knownPeers = Object.keys(peersJson);
 /** Why a peer cannot run here; null: it can. */
 export function whyNot(peer: string): string | null {
   const launch = describeLaunch(peer, { name: "", directory: "" }, 0);
+  if (peer === "before" && before === "") return "BEFORE has to name the executable";
   if (launch === null) return `unknown; there are ${knownPeers.join(", ")}, each also with +openblas`;
   if (!existsSync(launch.command[0]!)) return `${launch.command[0]} is missing (test/bench/setup.sh all installs it)`;
   if (launch.openblas && !existsSync(openblas)) return `${openblas} is missing (test/bench/setup.sh brings it)`;
@@ -56,6 +60,7 @@ export function describeLaunch(peer: string, model: { name: string; directory: s
   if (known === undefined || (library !== undefined && library !== "openblas")) return null;
   const values: Record<string, string> = {
     ours: OURS,
+    before,
     here: BENCH_DIR,
     code: import.meta.dir,
     dir: model.directory,
