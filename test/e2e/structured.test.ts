@@ -200,6 +200,8 @@ test("what cannot be honoured is refused with 400, the parameter and the keyword
       /'uniqueItems'/,
     ],
   ];
+  // Where nothing is enforced, a schema is only shown to the model.
+  await chat({ tools: [{ type: "function", function: { name: "f", parameters: unsupported } }], max_tokens: 3 });
   for (const [param, request, message] of refused) {
     const error = await request().then(
       () => null,

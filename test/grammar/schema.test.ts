@@ -89,6 +89,41 @@ const TABLE: [name: string, schema: unknown, accepted: string[], refused: string
     ["true", "null", "[true,true]", "[null]"],
   ],
   [
+    "unevaluatedProperties: what references and the alternatives that hold speak of",
+    {
+      $ref: "#/$defs/base",
+      anyOf: [{ properties: { b: { const: 1 } } }, { properties: { c: { const: 2 } } }],
+      unevaluatedProperties: false,
+      $defs: { base: { type: "object", properties: { a: {} }, not: { properties: { d: false } } }, d: {} },
+      patternProperties: { "^d": {} },
+    },
+    ['{"a":0,"b":1,"d":0}', '{"c":2,"d":0}', '{"b":1,"c":2,"d":5}', '{"d":0}'],
+    ['{"a":0,"b":1}', '{"b":2,"c":1,"d":0}', '{"b":1,"c":3,"d":0}', '{"d":0,"e":0}'],
+  ],
+  [
+    "unevaluatedProperties: what a condition speaks of, where it holds",
+    {
+      type: "object",
+      if: { properties: { a: { const: 1 } }, required: ["a"] },
+      else: { properties: { b: {} } },
+      dependentSchemas: { b: { properties: { c: {} } } },
+      unevaluatedProperties: { type: "null" },
+    },
+    ['{"a":1}', '{"b":1,"c":1}', '{"a":null}', "{}", '{"a":1,"x":null}'],
+    ['{"a":2}', '{"a":1,"b":1}', '{"c":1}', '{"x":1}'],
+  ],
+  [
+    "unevaluatedItems: places, and what contains has found",
+    {
+      type: "array",
+      prefixItems: [{ type: "integer" }],
+      oneOf: [{ contains: { const: "x" } }, { prefixItems: [true, { const: true }] }],
+      unevaluatedItems: { type: "null" },
+    },
+    ['[1,"x",null,"x"]', "[1,true]", "[1,true,null]", "[1]"],
+    ['[1,"y"]', "[1,true,true]", '["x"]', '[1,"x",1]', "[1,false]"],
+  ],
+  [
     "anyOf beside common members",
     {
       type: "object",
@@ -205,7 +240,11 @@ describe("what cannot be honoured is refused, by keyword and place", () => {
     [{ $ref: "#" }, /refers to itself without end/],
     [{ allOf: [{ $ref: "#/$defs/a" }], $defs: { a: { anyOf: [{ $ref: "#" }] } } }, /refers to itself without end/],
     [{ $dynamicRef: "#x" }, /^'\$dynamicRef'/],
-    [{ unevaluatedProperties: false, allOf: [{}] }, /^'unevaluatedProperties' at '#' is not supported: beside 'allOf'/],
+    [{ unevaluatedItems: false, $ref: "#/$defs/a", $defs: { a: { allOf: [{ $ref: "#/$defs/a" }] } } }, /in circles/],
+    [
+      { unevaluatedProperties: false, anyOf: Array(6).fill({ properties: { a: {} } }) },
+      /^'unevaluatedProperties'.*too many alternatives/,
+    ],
     [{ type: "string", format: "regex" }, /^'format'/],
     [{ type: "string", pattern: "(?<=a)b" }, /^'pattern' at '#' is not supported: .*lookbehind/],
     [{ patternProperties: { "\\b": {} } }, /^'patternProperties'/],
