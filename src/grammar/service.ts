@@ -9,7 +9,7 @@ import { Pool } from "./worker/pool.ts";
 export interface GrammarOptions {
   /** For one grammar: 10 seconds by default. */
   compileMs?: number;
-  /** For one grammar in a worker that others need as well: 2 seconds. What takes longer begins anew in one of its own. */
+  /** For one grammar in a worker that others need as well: 4 seconds. What takes longer begins anew in one of its own. */
   quickMs?: number;
   /** For one mask: 5 seconds. */
   stepMs?: number;
@@ -27,7 +27,7 @@ export interface GrammarOptions {
 
 const DEFAULTS: Required<GrammarOptions> = {
   compileMs: 10_000,
-  quickMs: 2_000,
+  quickMs: 4_000,
   stepMs: 5_000,
   maxGrammars: 64,
   maxWorkers: 2,

@@ -95,7 +95,7 @@ test("a client that leaves while its grammar is compiled leaves nothing behind",
   const begun = performance.now();
   const { choices } = await askWhole(server.openai, withSchema({ enum: ["three", "four"] }));
   expect(["three", "four"]).toContain(JSON.parse(choices[0]!.text));
-  // Three would take 12 seconds each.
+  // Three would take 14 seconds each.
   expect(performance.now() - begun).toBeLessThan(8000);
   await until(server, isIdle);
 });
