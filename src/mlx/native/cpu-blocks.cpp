@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "block-memory.h"
 #include "cpu-primitives.h"
 #include "cpu-threads.h"
 
@@ -33,34 +34,29 @@ Parts parts_of(const std::vector<mx::array>& caches, int row) {
   return parts;
 }
 
-// copy(address in the cache, column of the block) for each head of each tensor of one token.
+// copy(address in the cache of so many tokens' numbers of one head, their column in the block, how many) for each head of a tensor.
 template <typename Copy>
-void each_head(const Parts& parts, const std::vector<const void*>& caches, size_t first, int64_t row, int64_t position, int64_t end, Copy copy) {
-  for (size_t i = 0; i < parts.list.size(); i++) {
-    const Part& p = parts.list[i];
-    // What a ring does not hold any more at the end.
-    if (position < end - p.slots) continue;
-    auto* base = static_cast<float*>(const_cast<void*>(caches[first + i])) + row * p.heads * p.slots * p.dim + position % p.slots * p.dim;
-    for (int64_t h = 0; h < p.heads; h++) copy(base + h * p.slots * p.dim, p.column + h * p.dim, p.dim);
-  }
+void each_head(const Part& p, const void* cache, int64_t row, int64_t position, Copy copy) {
+  auto* base = static_cast<float*>(const_cast<void*>(cache)) + (row * p.heads * p.slots + position % p.slots) * p.dim;
+  for (int64_t h = 0; h < p.heads; h++) copy(base + h * p.slots * p.dim, p.column + h * p.dim, p.dim);
 }
-
-constexpr int64_t kTokensPerItem = 16;
 
 }  // namespace
 
 mx::array cpu_export_tokens(const std::vector<mx::array>& caches, int row, int start, int count, mx::Stream s) {
   Parts parts = parts_of(caches, row);
   require(start >= 0 && count > 0 && parts.width > 0, "blocks: nothing to export");
+  for (const Part& p : parts.list) require(start % p.slots + count <= p.slots, "blocks: tokens that a row does not hold side by side");
   mx::Shape shape{count, static_cast<int>(parts.width)};
-  return cpu_make(shape, mx::float32, "ExportTokens", caches, s, [=](const std::vector<const void*>& in, void* out) {
-    parallel_for((count + kTokensPerItem - 1) / kTokensPerItem, [&](int64_t item) {
-      for (int64_t t = item * kTokensPerItem; t < std::min<int64_t>(count, (item + 1) * kTokensPerItem); t++) {
-        float* to = static_cast<float*>(out) + t * parts.width;
-        each_head(parts, in, 0, row, start + t, 0, [&](const float* from, int64_t column, int64_t n) { std::memcpy(to + column, from, n * sizeof(float)); });
-      }
+  CpuRun run = [=](const std::vector<const void*>& in, void* out) {
+    // Head by head, whose tokens lie side by side.
+    parallel_for(static_cast<int64_t>(parts.list.size()), [&](int64_t i) {
+      each_head(parts.list[i], in[i], row, start, [&](const float* from, int64_t column, int64_t n) {
+        for (int64_t t = 0; t < count; t++) std::memcpy(static_cast<float*>(out) + t * parts.width + column, from + t * n, n * sizeof(float));
+      });
     });
-  });
+  };
+  return cpu_make(shape, mx::float32, "ExportTokens", caches, s, std::move(run), block_memory);
 }
 
 mx::array cpu_import_tokens(const std::vector<mx::array>& caches, const std::vector<mx::array>& blocks, int row, int start, mx::Stream s) {
@@ -82,7 +78,11 @@ mx::array cpu_import_tokens(const std::vector<mx::array>& caches, const std::vec
     parallel_for(static_cast<int64_t>(firsts.size()) - 1, [&](int64_t b) {
       for (int64_t position = firsts[b]; position < firsts[b + 1]; position++) {
         const float* from = static_cast<const float*>(in[n + b]) + (position - firsts[b]) * parts.width;
-        each_head(parts, in, 0, row, position, end, [&](float* to, int64_t column, int64_t size) { std::memcpy(to, from + column, size * sizeof(float)); });
+        for (size_t i = 0; i < n; i++) {
+          // What a ring does not hold any more at the end.
+          if (position < end - parts.list[i].slots) continue;
+          each_head(parts.list[i], in[i], row, position, [&](float* to, int64_t column, int64_t size) { std::memcpy(to, from + column, size * sizeof(float)); });
+        }
       }
     });
   });
@@ -107,11 +107,12 @@ mx::array cpu_export_state(const std::vector<mx::array>& states, int row, mx::St
   int64_t total = 0;
   for (int64_t size : sizes) total += size;
   require(total > 0 && total < (int64_t{1} << 31), "states: size");
-  return cpu_make({static_cast<int>(total)}, mx::float32, "ExportState", states, s, [=](const std::vector<const void*>& in, void* out) {
+  CpuRun run = [=](const std::vector<const void*>& in, void* out) {
     auto* to = static_cast<float*>(out);
     for (size_t i = 0; i < sizes.size(); to += sizes[i++])
       std::memcpy(to, static_cast<const float*>(in[i]) + row * sizes[i], sizes[i] * sizeof(float));
-  });
+  };
+  return cpu_make({static_cast<int>(total)}, mx::float32, "ExportState", states, s, std::move(run), block_memory);
 }
 
 mx::array cpu_import_state(const std::vector<mx::array>& states, const mx::array& state, int row, mx::Stream s) {

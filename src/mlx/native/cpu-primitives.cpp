@@ -17,11 +17,12 @@ namespace {
 // One output computed by a function of the inputs' and output's addresses, which runs on the stream's thread.
 class CpuPrimitive : public mx::Primitive {
  public:
-  CpuPrimitive(mx::Stream s, const char* name, CpuRun run) : Primitive(s), name_(name), run_(std::move(run)) {}
+  CpuPrimitive(mx::Stream s, const char* name, CpuRun run, CpuMemory memory)
+      : Primitive(s), name_(name), run_(std::move(run)), memory_(memory) {}
 
   void eval_cpu(const std::vector<mx::array>& inputs, std::vector<mx::array>& outputs) override {
     mx::array& out = outputs[0];
-    auto data = mx::allocator::malloc(out.nbytes());
+    auto data = memory_(out.nbytes());
     // MLX's CPU allocator gives null when memory is out.
     if (out.nbytes() > 0 && data.buffer().ptr() == nullptr) throw std::runtime_error(std::string(name_) + ": out of memory");
     out.set_data(std::move(data));
@@ -42,6 +43,7 @@ class CpuPrimitive : public mx::Primitive {
  private:
   const char* name_;
   CpuRun run_;
+  CpuMemory memory_;
 };
 
 void require(bool condition, const char* message) {
@@ -58,9 +60,9 @@ int64_t panels_per_item(int64_t panels, int64_t rows, int64_t k) {
   return std::max(least, even);
 }
 
-mx::array cpu_make(mx::Shape shape, mx::Dtype dtype, const char* name, std::vector<mx::array> inputs, mx::Stream s, CpuRun run) {
+mx::array cpu_make(mx::Shape shape, mx::Dtype dtype, const char* name, std::vector<mx::array> inputs, mx::Stream s, CpuRun run, CpuMemory memory) {
   if (s.device != mx::Device::cpu) throw std::invalid_argument(std::string(name) + " is for the CPU only");
-  return mx::array(std::move(shape), dtype, std::make_shared<CpuPrimitive>(s, name, std::move(run)), std::move(inputs));
+  return mx::array(std::move(shape), dtype, std::make_shared<CpuPrimitive>(s, name, std::move(run), memory), std::move(inputs));
 }
 
 mx::array cpu_plain(const mx::array& x, mx::Stream s) {

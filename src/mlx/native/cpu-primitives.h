@@ -9,8 +9,12 @@ namespace shim {
 
 // Computes an output from the inputs' and its own address, on the stream's thread.
 using CpuRun = std::function<void(const std::vector<const void*>& inputs, void* output)>;
+// Where an output lies.
+using CpuMemory = mx::allocator::Data (*)(size_t bytes);
 // An array computed so; the inputs must be row-major when it runs.
-mx::array cpu_make(mx::Shape shape, mx::Dtype dtype, const char* name, std::vector<mx::array> inputs, mx::Stream s, CpuRun run);
+mx::array cpu_make(
+    mx::Shape shape, mx::Dtype dtype, const char* name, std::vector<mx::array> inputs, mx::Stream s, CpuRun run,
+    CpuMemory memory = mx::allocator::malloc);
 // Row-major float32, without work where it already is.
 mx::array cpu_plain(const mx::array& x, mx::Stream s);
 // So many panels a work item that it takes long enough to be worth handing over, and there are several for each thread.

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "block-memory.h"
 #include "shim.h"
 
 namespace shim {
@@ -108,8 +109,8 @@ SHIM_EXPORT bool shim_read(Handle h, void* out, double bytes) {
   });
 }
 
-SHIM_EXPORT double shim_active_memory() { return static_cast<double>(mx::get_active_memory()); }
-SHIM_EXPORT double shim_peak_memory() { return static_cast<double>(mx::get_peak_memory()); }
+SHIM_EXPORT double shim_active_memory() { return static_cast<double>(mx::get_active_memory() + block_memory_active()); }
+SHIM_EXPORT double shim_peak_memory() { return static_cast<double>(mx::get_peak_memory() + block_memory_peak()); }
 SHIM_EXPORT double shim_cache_memory() { return static_cast<double>(mx::get_cache_memory()); }
 
 SHIM_EXPORT bool shim_set_memory_limit(double bytes) {
@@ -129,6 +130,7 @@ SHIM_EXPORT bool shim_set_cache_limit(double bytes) {
 SHIM_EXPORT bool shim_clear_cache() {
   return guard([] {
     mx::clear_cache();
+    trim_block_memory();
     return true;
   });
 }
