@@ -51,7 +51,7 @@ export class KvPool {
   apply(actions: readonly RowAction[]): void {
     for (const action of actions) {
       this.#touched.add(action.type === "resize" ? action.sizeClass : action.toClass);
-      if (action.type === "resize") this.#resize(action.sizeClass, action.rows);
+      if (action.type === "resize") this.#resize(action.sizeClass, action.rows, action.length);
       else this.#copyRow(action);
     }
   }
@@ -70,7 +70,7 @@ export class KvPool {
   /** Drops all tensors. */
   free(): void {
     this.#capacities.forEach((_, sizeClass) => {
-      this.#resize(sizeClass, 0);
+      this.#resize(sizeClass, 0, 0);
     });
   }
 
@@ -96,23 +96,23 @@ export class KvPool {
     return this.#kernels ? openKernelRows(tensors) : openGraphRows(tensors);
   }
 
-  #resize(sizeClass: number, rows: number): void {
+  #resize(sizeClass: number, rows: number, length: number): void {
     const old = this.#tensors[sizeClass]!;
     const kept = Math.min(rows, this.#allocated[sizeClass]!);
-    const enlarge = (tensor: InPlaceTensor | undefined, shape: readonly number[], dtype: Dtype): InPlaceTensor => {
+    const enlarge = (tensor: InPlaceTensor | undefined, spec: CacheSpec, shape: readonly number[]): InPlaceTensor => {
       // Our primitives never read what has not been written; MLX's attention does, behind its mask.
-      const empty = this.#kernels ? mx.cpuEmpty(shape) : mx.zeros(shape, dtype);
-      if (!tensor || kept === 0) return new InPlaceTensor(empty);
+      const empty = this.#kernels ? mx.cpuEmpty(shape) : mx.zeros(shape, isState(spec) ? DTYPES.float32 : this.#dtype);
+      if (!tensor || kept === 0 || length === 0) return new InPlaceTensor(empty);
       const start = shape.map(() => 0);
-      const stop = [kept, ...shape.slice(1)];
+      const stop = [kept, ...this.#used(spec, sizeClass, length, shape)];
       const content = mx.slice(tensor.array, start, stop);
       // An update of the whole would be the slice itself: a view of the old buffer, which would stay.
-      if (kept === rows) return new InPlaceTensor(mx.clone(content));
+      if (stop.every((size, axis) => size === shape[axis])) return new InPlaceTensor(mx.clone(content));
       return new InPlaceTensor(mx.sliceUpdate(empty, content, start, stop));
     };
     const make = (spec: CacheSpec, cache: number) =>
       tensorShapes(spec, rows, this.#capacities[sizeClass]!, this.#span).map((shape, part) =>
-        enlarge(old[cache]?.[part], shape, isState(spec) ? DTYPES.float32 : this.#dtype),
+        enlarge(old[cache]?.[part], spec, shape),
       );
     this.#tensors[sizeClass] = rows === 0 ? [] : this.#caches.map(make);
     this.#allocated[sizeClass] = rows;
@@ -122,9 +122,8 @@ export class KvPool {
   #copyRow({ fromClass, fromRow, toClass, toRow, length }: Extract<RowAction, { type: "copy" }>): void {
     this.#caches.forEach((spec, cache) => {
       // A ring of another size is never copied round its end: rows move up before their ring is full, or keep its size.
-      const slots = slotsOf(spec, this.#capacities[fromClass]!, this.#span);
       tensorShapes(spec, 1, this.#capacities[fromClass]!, this.#span).forEach((shape, part) => {
-        const size = slots === null ? shape.slice(1) : [shape[1]!, Math.min(length, slots), shape[3]!];
+        const size = this.#used(spec, fromClass, length, shape);
         const zeros = size.map(() => 0);
         const content = this.#tensors[fromClass]![cache]![part]!.copyOut([fromRow, ...zeros], [fromRow + 1, ...size]);
         this.#tensors[toClass]![cache]![part]!.update((owned) =>
@@ -132,5 +131,11 @@ export class KvPool {
         );
       });
     });
+  }
+
+  /** Sizes of what `length` positions take of a row of a tensor of this shape. */
+  #used(spec: CacheSpec, sizeClass: number, length: number, shape: readonly number[]): number[] {
+    const slots = slotsOf(spec, this.#capacities[sizeClass]!, this.#span);
+    return slots === null ? shape.slice(1) : [shape[1]!, Math.min(length, slots), shape[3]!];
   }
 }

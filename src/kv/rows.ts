@@ -2,8 +2,8 @@
 
 /** What the tensors have to do, in this order. */
 export type RowAction =
-  /** Give a class room for `rows` rows; the first ones keep their content. 0 drops its tensors. */
-  | { type: "resize"; sizeClass: number; rows: number }
+  /** Give a class room for `rows` rows; the first ones keep their first `length` positions. 0 rows drop its tensors. */
+  | { type: "resize"; sizeClass: number; rows: number; length: number }
   /** Copy the first `length` positions of a row; classes may be equal. */
   | { type: "copy"; fromClass: number; fromRow: number; toClass: number; toRow: number; length: number };
 
@@ -166,7 +166,13 @@ export class RowTable {
 
   #resize(sizeClass: number, rows: number): void {
     this.#allocated[sizeClass] = rows;
-    this.#actions.push({ type: "resize", sizeClass, rows });
+    const last = this.#actions.at(-1);
+    // Of a crowd that is let in together only the last enlargement is carried out.
+    if (last?.type === "resize" && last.sizeClass === sizeClass && last.rows > 0 && rows > last.rows) last.rows = rows;
+    else {
+      const length = this.#rows[sizeClass]!.reduce((most, held) => Math.max(most, held.length), 0);
+      this.#actions.push({ type: "resize", sizeClass, rows, length });
+    }
   }
 
   #copy(from: Place, to: Place, length: number): void {

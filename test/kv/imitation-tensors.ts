@@ -16,7 +16,7 @@ export class ImitationTensors {
 
   apply(actions: readonly RowAction[]): void {
     for (const action of actions) {
-      if (action.type === "resize") this.#resize(action.sizeClass, action.rows);
+      if (action.type === "resize") this.#resize(action.sizeClass, action.rows, action.length);
       else this.#copy(action);
     }
   }
@@ -41,11 +41,15 @@ export class ImitationTensors {
     }
   }
 
-  #resize(sizeClass: number, count: number): void {
+  #resize(sizeClass: number, count: number, length: number): void {
     if (!Number.isInteger(count) || count < 0) throw new Error(`class ${sizeClass} resized to ${count} rows`);
     const old = this.#classes[sizeClass]!;
     const capacity = this.#capacities[sizeClass]!;
-    this.#classes[sizeClass] = Array.from({ length: count }, (_, i) => old[i] ?? new Int32Array(capacity).fill(EMPTY));
+    this.#classes[sizeClass] = Array.from({ length: count }, (_, i) => {
+      const row = new Int32Array(capacity).fill(EMPTY);
+      row.set(old[i]?.subarray(0, length) ?? []);
+      return row;
+    });
     this.resizes++;
   }
 

@@ -252,12 +252,12 @@ test("a class that shrinks gives its memory back, even while copies of its rows 
     return Math.round((activeMemory() - before) / bytes);
   };
   const before = activeMemory();
-  expect(apply([{ type: "resize", sizeClass: 0, rows: 8 }])).toBe(8);
-  expect(apply([{ type: "resize", sizeClass: 0, rows: 4 }])).toBe(4);
+  expect(apply([{ type: "resize", sizeClass: 0, rows: 8, length: capacity }])).toBe(8);
+  expect(apply([{ type: "resize", sizeClass: 0, rows: 4, length: capacity }])).toBe(4);
   const moved = apply([
-    { type: "resize", sizeClass: 1, rows: 1 },
+    { type: "resize", sizeClass: 1, rows: 1, length: capacity },
     { type: "copy", fromClass: 0, fromRow: 3, toClass: 1, toRow: 0, length: capacity },
-    { type: "resize", sizeClass: 0, rows: 1 },
+    { type: "resize", sizeClass: 0, rows: 1, length: capacity },
   ]);
   expect(moved).toBe(3);
   pool.free();

@@ -31,10 +31,20 @@ describe("the row table", () => {
     expect(rows.ensure(1, 9, 8)).toBe(true);
     expect(rows.place(1)).toMatchObject({ sizeClass: 1, row: 0 });
     expect(rows.takeActions()).toEqual([
-      { type: "resize", sizeClass: 1, rows: 2 },
+      { type: "resize", sizeClass: 1, rows: 2, length: 0 },
       { type: "copy", fromClass: 0, fromRow: 0, toClass: 1, toRow: 0, length: 8 },
-      { type: "resize", sizeClass: 0, rows: 0 },
+      { type: "resize", sizeClass: 0, rows: 0, length: 0 },
     ] satisfies RowAction[]);
+  });
+
+  test("enlarges a class once for all that come together, and keeps what its rows hold", () => {
+    const rows = table([8], 1000);
+    for (const id of [1, 2, 3]) rows.ensure(id, 8, 0);
+    expect(rows.takeActions()).toEqual([{ type: "resize", sizeClass: 0, rows: 4, length: 0 }] satisfies RowAction[]);
+    rows.advance(1, 5);
+    rows.advance(2, 3);
+    for (const id of [4, 5, 6]) rows.ensure(id, 8, 0);
+    expect(rows.takeActions()).toEqual([{ type: "resize", sizeClass: 0, rows: 8, length: 5 }] satisfies RowAction[]);
   });
 
   test("fills a hole with the last row, and only with its content", () => {
