@@ -1,6 +1,5 @@
 /** What an array may consist of. */
-import { alternatives, type Conjunction } from "./conjunction.ts";
-import { evaluate } from "./evaluate.ts";
+import { alternatives, type Conjunction, narrowValues } from "./conjunction.ts";
 import type { Condition, ConditionFormula, Formula } from "./formula.ts";
 import type { JsonValue } from "./json.ts";
 import type { Inquiry } from "./objects.ts";
@@ -43,11 +42,7 @@ class ArrayConjunction implements Conjunction<ArrayConjunction> {
   with(condition: ConditionFormula): ArrayConjunction | null {
     if (this.conditions.some(({ id }) => id === condition.id)) return this;
     const conditions = [...this.conditions, condition];
-    const { formulas } = this.#inquiry;
-    let values = this.#values;
-    if (condition.kind === "values") {
-      values = condition.values.filter((value) => this.conditions.every((other) => evaluate(formulas, other, value)));
-    } else if (values) values = values.filter((value) => evaluate(formulas, condition, value));
+    const values = narrowValues(this.#inquiry.formulas, this.#values, this.conditions, condition);
     if (values?.length === 0) return null;
     const result = new ArrayConjunction(this.#inquiry, conditions, values);
     const { least, most } = result.#size;

@@ -1,5 +1,8 @@
 /** Formulas on one type as alternatives of conditions that hold together. */
+import { evaluate } from "./evaluate.ts";
 import type { ConditionFormula, Formula } from "./formula.ts";
+import type { Formulas } from "./formulas.ts";
+import type { JsonValue } from "./json.ts";
 import { UnsupportedSchema } from "./problem.ts";
 
 /** What is known to hold together; immutable. */
@@ -7,6 +10,19 @@ export interface Conjunction<C> {
   readonly conditions: readonly ConditionFormula[];
   /** With one condition more; null when they contradict each other. */
   with(condition: ConditionFormula): C | null;
+}
+
+/** Of the only values that `conditions` leave (null: any), those that one condition more leaves. */
+export function narrowValues(
+  formulas: Formulas,
+  values: readonly JsonValue[] | null,
+  conditions: readonly ConditionFormula[],
+  condition: ConditionFormula,
+): readonly JsonValue[] | null {
+  if (condition.kind === "values") {
+    return condition.values.filter((value) => conditions.every((other) => evaluate(formulas, other, value)));
+  }
+  return values?.filter((value) => evaluate(formulas, condition, value)) ?? null;
 }
 
 const MAX_ALTERNATIVES = 256;

@@ -1,7 +1,6 @@
 /** What an object may consist of. */
 import { anyOf, type Dfa, difference, EVERYTHING, intersection, isEmpty as isEmptyLanguage } from "../automata/dfa.ts";
-import { alternatives, type Conjunction } from "./conjunction.ts";
-import { evaluate } from "./evaluate.ts";
+import { alternatives, type Conjunction, narrowValues } from "./conjunction.ts";
 import type { Condition, ConditionFormula, Formula } from "./formula.ts";
 import type { Formulas } from "./formulas.ts";
 import type { JsonObject, JsonType, JsonValue } from "./json.ts";
@@ -53,11 +52,7 @@ class ObjectConjunction implements Conjunction<ObjectConjunction> {
   with(condition: ConditionFormula): ObjectConjunction | null {
     if (this.conditions.some(({ id }) => id === condition.id)) return this;
     const conditions = [...this.conditions, condition];
-    const { formulas } = this.#inquiry;
-    let values = this.#values;
-    if (condition.kind === "values") {
-      values = condition.values.filter((value) => this.conditions.every((other) => evaluate(formulas, other, value)));
-    } else if (values) values = values.filter((value) => evaluate(formulas, condition, value));
+    const values = narrowValues(this.#inquiry.formulas, this.#values, this.conditions, condition);
     if (values?.length === 0) return null;
     const result = new ObjectConjunction(this.#inquiry, conditions, values);
     return values || result.#isPossible(condition) ? result : null;
