@@ -60,7 +60,7 @@ describe("a Hugging Face id", () => {
       "name",
       "a b/c",
       "a/..",
-      "../b",
+      "../not-there-either",
       "a/b@../../x",
       "a/b@x@y",
       "a/b@",
