@@ -2,11 +2,9 @@
 import type { PrefillLoad } from "./scheduler.ts";
 
 /** A step with a prompt in it may take this many times as long as one without. */
-const STRETCH = 2;
-/** How much more one who waits for a first token counts than one who waits for a next one. */
+const STRETCH = 2.5;
+/** How much more one who waits for a first token counts than one who waits for a next one; in a crowd, as often as there are others. */
 const CROWD_WEIGHT = 4;
-/** So many who wait are a crowd; each counts the more, the larger it is. */
-const CROWD = 8;
 /** Progress that a prompt always makes. */
 const LEAST = 16;
 /** After so many steps in a row with a prompt in them, one without shows anew what decoding alone takes. */
@@ -49,7 +47,7 @@ export class StepBudget {
     this.#sinceProbe++;
     if (this.#msPerToken === null) return Math.min(free, LEAST);
     // Streams do not hold up a crowd that has nothing yet.
-    const crowd = Math.max(1, ((CROWD_WEIGHT * prompts) / decoding) * Math.max(1, prompts / CROWD));
+    const crowd = Math.max(1, (CROWD_WEIGHT * prompts * prompts) / decoding);
     const alone = Math.max(this.#decodeMs / 2, this.#decodeMs + (decoding - this.#decodeRows) * this.#msPerToken);
     const fitting = Math.floor((alone * (STRETCH - 1) * crowd) / this.#msPerToken);
     const begun = crowd > 1 ? fitting : Math.min(fitting, 2 * this.#lastLimit);
