@@ -1,7 +1,8 @@
+import { dlopen, type Pointer, toArrayBuffer } from "bun:ffi";
 import { beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import {
   byteLengthOf,
   dimension,
@@ -34,6 +35,13 @@ beforeAll(() => {
 /** A graph that MLX builds and cannot compute: it finds out late that these are no indices. */
 const uncomputable = () => mx.takeAlongAxis(floats([1, 2, 3]), floats([0, 1]), 0);
 const COMPLAINT = "[GatherAxis::eval_cpu] Cannot gather with indices type.";
+
+/** MLX's count of the tasks that run: the first number of its scheduler. */
+function activeTasks(): DataView {
+  const symbol = "_ZN3mlx4core9scheduler9schedulerEv";
+  const { symbols } = dlopen(join(dirname(locateNativeLibrary()), "libmlx.so"), { [symbol]: { args: [], returns: "ptr" } });
+  return new DataView(toArrayBuffer((symbols[symbol] as () => Pointer)(), 0, 4));
+}
 
 describe("errors", () => {
   test("of building a graph have MLX's message", () => {
@@ -89,6 +97,26 @@ describe("errors", () => {
     }
     expect(liveArrays()).toBe(before);
   });
+
+  test.if(process.platform === "linux")(
+    "leave no task counted that is not there: a few of them would stop everything",
+    async () => {
+      const tasks = activeTasks();
+      const fail = () =>
+        submit(() => ({
+          outputs: [uncomputable(), ...Array.from({ length: 20 }, () => mx.square(scalar(2)))],
+          awaited: 1,
+          result: null,
+        })).done;
+      for (let round = 0; round < 50; round++) {
+        const outcomes = await Promise.allSettled(Array.from({ length: 10 }, fail));
+        expect(outcomes.some(({ status }) => status === "rejected")).toBe(true);
+      }
+      await submit(() => ({ outputs: [mx.add(scalar(1), scalar(2))], awaited: 1, result: null })).done.catch(() => {});
+      for (let i = 0; i < 1000 && tasks.getInt32(0, true) !== 0; i++) await Bun.sleep(1);
+      expect(tasks.getInt32(0, true)).toBe(0);
+    },
+  );
 
   test("come for what cannot be read", () => {
     scope(() => {

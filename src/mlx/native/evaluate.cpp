@@ -6,6 +6,7 @@
 #include <mutex>
 #include <thread>
 
+#include "mlx/scheduler.h"
 #include "shim.h"
 
 namespace shim {
@@ -142,6 +143,9 @@ SHIM_EXPORT int32_t shim_open(bool cpu, Callback on_done) {
       mx::set_default_device(device);
       the_stream = mx::new_thread_unsafe_stream(device);
       mx::set_default_stream(*the_stream);
+      // Whoever asks for the scheduler first is the main thread to MLX. To that one, errors of tasks are thrown in the midst of enqueuing others,
+      // after these have been counted as active (0.32.4): their count stays too high, and from 2 on the evaluator may wait forever.
+      mx::scheduler::scheduler();
       prepare_blas();
       std::thread(evaluator).detach();
       std::thread(waiter).detach();
