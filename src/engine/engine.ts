@@ -166,13 +166,10 @@ export class Engine {
           this.#pool.free();
           this.#rows.takeActions();
           if (this.#closing) {
-            this.#prefixes?.cache.clear();
+            this.#prefixes?.drop();
             return clearCache();
           }
-          // What MLX keeps for reuse is given back unless work comes soon.
-          const rest = setTimeout(clearCache, IDLE_MS);
-          await this.#call();
-          clearTimeout(rest);
+          await this.#rest();
         }
         await this.#step();
         // A macrotask: requests and disconnects get their turn between steps.
@@ -183,6 +180,16 @@ export class Engine {
     } catch (error) {
       await this.#break(error);
     }
+  }
+
+  /** Until a request comes. */
+  async #rest(): Promise<void> {
+    // What MLX keeps for reuse is given back unless work comes soon.
+    const timer = setTimeout(clearCache, IDLE_MS);
+    const called = this.#call();
+    while (this.#wake && this.#prefixes?.prepare()) await new Promise((resolve) => setImmediate(resolve));
+    await called;
+    clearTimeout(timer);
   }
 
   /** Waits for a request, or for the engine to be closed. */
@@ -286,7 +293,7 @@ export class Engine {
     this.#options.onFailure(failure);
     // The step behind fails as well, and is heard by nobody else.
     await this.#pipeline.drain();
-    this.#prefixes?.cache.clear();
+    this.#prefixes?.drop();
     this.#pool.free();
   }
 }

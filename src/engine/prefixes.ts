@@ -4,6 +4,7 @@ import type { KvPool } from "../kv/pool.ts";
 import { contentSizes } from "../kv/row-size.ts";
 import type { RowTable } from "../kv/rows.ts";
 import type { Dtype } from "../mlx/dtype.ts";
+import { prepareBlockMemory } from "../mlx/memory.ts";
 import type { DiskStore } from "../prefix/disk-store.ts";
 import { BLOCK_TOKENS, rootKey } from "../prefix/keys.ts";
 import type { NewContent } from "./array-payload.ts";
@@ -34,17 +35,25 @@ export interface CachedModel {
 
 const PATIENCE_MS = 5000;
 
+/** Memory that is made ready for blocks to come: for so many tokens, but no more bytes than this. */
+const RESERVE_TOKENS = 16_384;
+const RESERVE_BYTES = 2 ** 29;
+
 export class Prefixes {
   readonly cache: PrefixCache<Sequence>;
   readonly #disk: PrefixDisk<Sequence> | null;
   readonly #options: PrefixOptions;
+  /** Of a block in memory of our own; 0 where MLX has it. */
+  #blockBytes: number;
 
   private constructor(rows: RowTable, pool: KvPool, { caches, dtype }: CachedModel, options: PrefixOptions) {
     const { prefixCacheBytes = 0, prefixStore = null, kvBudgetBytes } = options;
     this.#options = options;
+    const sizes = contentSizes(caches, dtype, BLOCK_TOKENS);
+    this.#blockBytes = pool.kernels ? sizes.blockBytes : 0;
     this.cache = new PrefixCache(rows, pool, {
       blockTokens: BLOCK_TOKENS,
-      sizes: contentSizes(caches, dtype, BLOCK_TOKENS),
+      sizes,
       limitBytes: prefixCacheBytes,
       budgetBytes: kvBudgetBytes,
       ...(prefixStore && { onKept: (contents) => this.#save(contents) }),
@@ -59,6 +68,27 @@ export class Prefixes {
 
   get bytes(): number {
     return this.cache.index.bytes;
+  }
+
+  /** For when there is nothing else to do: readies memory for a block to come. False when enough is ready. */
+  prepare(): boolean {
+    if (this.#blockBytes === 0) return false;
+    const { prefixCacheBytes = 0, kvBudgetBytes } = this.#options;
+    const room = Math.min(prefixCacheBytes, kvBudgetBytes) - this.bytes;
+    const wanted = (RESERVE_TOKENS / BLOCK_TOKENS) * this.#blockBytes;
+    try {
+      return prepareBlockMemory(this.#blockBytes, Math.max(0, Math.min(room, wanted, RESERVE_BYTES)));
+    } catch (error) {
+      this.#blockBytes = 0;
+      this.#options.onWarning?.("no memory is made ready for the prefix cache", error);
+      return false;
+    }
+  }
+
+  /** Drops all blocks, and the memory that was ready for others. */
+  drop(): void {
+    this.cache.clear();
+    if (this.#blockBytes > 0) prepareBlockMemory(this.#blockBytes, 0);
   }
 
   /** Under which the blocks of a request are kept. */

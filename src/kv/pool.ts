@@ -29,7 +29,8 @@ export class KvPool {
   readonly #caches: readonly CacheSpec[];
   readonly #capacities: readonly number[];
   readonly #dtype: Dtype;
-  readonly #kernels: boolean;
+  /** Whether our CPU primitives do the work. */
+  readonly kernels: boolean;
   readonly #span: number;
   /** By class, then cache: keys and values, latent keys, or a state; empty while the class has no rows. */
   readonly #tensors: InPlaceTensor[][][];
@@ -41,7 +42,7 @@ export class KvPool {
     this.#caches = caches;
     this.#capacities = capacities;
     this.#dtype = dtype;
-    this.#kernels = options.kernels ?? currentDevice() === "cpu";
+    this.kernels = options.kernels ?? currentDevice() === "cpu";
     this.#span = options.span ?? WINDOW_SPAN;
     this.#tensors = capacities.map(() => []);
     this.#allocated = capacities.map(() => 0);
@@ -82,10 +83,10 @@ export class KvPool {
       return { k: k!, v };
     };
     const state = (sizeClass: number, cache: number) => this.#tensors[sizeClass]![cache]![0]!;
-    const attend = this.#kernels
+    const attend = this.kernels
       ? openKernelAttention(layout, this.#caches, pair)
       : openGraphAttention(layout, this.#caches, this.#capacities, this.#span, pair);
-    return { attend, recurrence: openRecurrence(layout, state, this.#kernels) };
+    return { attend, recurrence: openRecurrence(layout, state, this.kernels) };
   }
 
   /** The content of the rows of a class. */
@@ -93,7 +94,7 @@ export class KvPool {
     this.#touched.add(sizeClass);
     const ofKind = (states: boolean) => this.#tensors[sizeClass]!.filter((_, i) => isState(this.#caches[i]!) === states).flat();
     const tensors = { tokens: ofKind(false), states: ofKind(true) };
-    return this.#kernels ? openKernelRows(tensors) : openGraphRows(tensors);
+    return this.kernels ? openKernelRows(tensors) : openGraphRows(tensors);
   }
 
   #resize(sizeClass: number, rows: number, length: number): void {
@@ -101,7 +102,7 @@ export class KvPool {
     const kept = Math.min(rows, this.#allocated[sizeClass]!);
     const enlarge = (tensor: InPlaceTensor | undefined, spec: CacheSpec, shape: readonly number[]): InPlaceTensor => {
       // Our primitives never read what has not been written; MLX's attention does, behind its mask.
-      const empty = this.#kernels ? mx.cpuEmpty(shape) : mx.zeros(shape, isState(spec) ? DTYPES.float32 : this.#dtype);
+      const empty = this.kernels ? mx.cpuEmpty(shape) : mx.zeros(shape, isState(spec) ? DTYPES.float32 : this.#dtype);
       if (!tensor || kept === 0 || length === 0) return new InPlaceTensor(empty);
       const start = shape.map(() => 0);
       const stop = [kept, ...this.#used(spec, sizeClass, length, shape)];

@@ -39,6 +39,7 @@ const CORE = {
   shim_set_memory_limit: { args: ["f64"], returns: "bool" },
   shim_set_cache_limit: { args: ["f64"], returns: "bool" },
   shim_clear_cache: { args: [], returns: "bool" },
+  shim_prepare_block_memory: { args: ["f64", "f64"], returns: "i32" },
   shim_device_memory: { args: [], returns: "f64" },
 } as const;
 

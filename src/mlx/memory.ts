@@ -9,7 +9,7 @@ export function peakMemory(): number {
   return ffi.shim_peak_memory() as number;
 }
 
-/** Freed buffers that MLX keeps for reuse. */
+/** Free memory that is kept for reuse: MLX's buffers, and places for the prefix cache's blocks. */
 export function cacheMemory(): number {
   return ffi.shim_cache_memory() as number;
 }
@@ -24,6 +24,16 @@ export function setCacheLimit(bytes: number): void {
 
 export function clearCache(): void {
   checkedOk(ffi.shim_clear_cache());
+}
+
+/**
+ * Readies memory for one more of the prefix cache's blocks of so many bytes, until there are `reserve` bytes of it; from then on so much is
+ * kept. False when there is nothing to do.
+ */
+export function prepareBlockMemory(bytes: number, reserve: number): boolean {
+  const result = ffi.shim_prepare_block_memory(bytes, reserve);
+  checkedOk(result);
+  return result === 2;
 }
 
 /** Memory that the device recommends to use at most; 0 on the CPU, where the system's memory counts. */

@@ -4,6 +4,7 @@ import type { GenerationRequest } from "../../src/engine/request.ts";
 import { contentSizes, rowBytes } from "../../src/kv/row-size.ts";
 import { liveArrays, openMlx } from "../../src/mlx/array.ts";
 import { locateNativeLibrary } from "../../src/mlx/library.ts";
+import { cacheMemory, clearCache } from "../../src/mlx/memory.ts";
 import { openCheckpoint } from "../../src/models/checkpoint.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { BYTES_PER_TOKEN, type DirectEngine, startEngine } from "./direct-engine.ts";
@@ -179,6 +180,18 @@ test("an engine with memory for less than a block answers what fits and refuses 
   expect((await ask(direct, idsOf(10, 20))).ids.length).toBe(8);
   expect(() => direct.engine.submit(request(idsOf(10, 40)))).toThrow("do not fit into the memory");
   expect(direct.engine.prefixBytes).toBe(0);
+});
+
+test("an engine at rest readies memory for blocks, within its limit, and gives it back in the end", async () => {
+  clearCache();
+  const before = cacheMemory();
+  const direct = await start({ prefixCacheBytes: 2 ** 25 });
+  while (cacheMemory() - before < 0.9 * 2 ** 25) await Bun.sleep(5);
+  expect(cacheMemory() - before).toBeWithin(0.9 * 2 ** 25, 2 ** 25);
+  expect((await ask(direct, idsOf(13, 300))).ids.length).toBe(8);
+  await direct.close();
+  clearCache();
+  expect(cacheMemory()).toBeLessThanOrEqual(before);
 });
 
 test("16 choices of one prompt compute it once; those that go away hold nobody up", async () => {

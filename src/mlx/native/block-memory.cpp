@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <new>
@@ -16,7 +17,7 @@ constexpr size_t kHugePage = size_t{1} << 21;
 constexpr size_t kSmallPage = size_t{1} << 12;
 constexpr size_t kSlab = size_t{1} << 25;
 constexpr size_t kAlignment = 64;
-// Free places whose pages are kept; of others they go back to the system.
+// Free places whose pages are kept at least while there is work; of others they go back to the system.
 constexpr size_t kKept = size_t{1} << 26;
 
 size_t round_up(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
@@ -31,7 +32,9 @@ std::map<size_t, Places>& all_places() {
   static auto* places = new std::map<size_t, Places>;  // arrays may outlive static objects
   return *places;
 }
-size_t active = 0, peak = 0, kept = 0;
+size_t active = 0, peak = 0, kept = 0, reserved = 0;
+
+size_t place_of(size_t bytes) { return round_up(bytes, kAlignment) + kAlignment; }
 
 // A slab's memory is only ever mapped once: its places are taken again and again.
 void add_slab(Places& places, size_t place) {
@@ -72,7 +75,7 @@ void give_back(char* taken, size_t place) {
   std::lock_guard lock(mutex);
   Places& places = all_places()[place];
   active -= place;
-  if (kept + place <= kKept) {
+  if (kept + place <= std::max(kKept, reserved)) {
     kept += place;
     places.warm.push_back(taken);
     return;
@@ -84,7 +87,7 @@ void give_back(char* taken, size_t place) {
 }  // namespace
 
 mx::allocator::Data block_memory(size_t bytes) {
-  size_t place = round_up(bytes, kAlignment) + kAlignment;
+  size_t place = place_of(bytes);
   char* taken = take(place);
   // A buffer of MLX's CPU allocator begins with its size, before the first number.
   char* header = taken + kAlignment - sizeof(size_t);
@@ -92,14 +95,35 @@ mx::allocator::Data block_memory(size_t bytes) {
   return {mx::allocator::Buffer(header), [taken, place](mx::allocator::Buffer) { give_back(taken, place); }};
 }
 
+bool prepare_block_memory(size_t bytes, size_t reserve) {
+  size_t place = place_of(bytes);
+  char* start = nullptr;
+  {
+    std::lock_guard lock(mutex);
+    reserved = reserve;
+    Places& places = all_places()[place];
+    if ((places.warm.size() + 1) * place > reserve) return false;
+    if (places.cold.empty()) add_slab(places, place);
+    start = places.cold.back();
+    places.cold.pop_back();
+  }
+  std::memset(start, 0, place);
+  std::lock_guard lock(mutex);
+  all_places()[place].warm.push_back(start);
+  kept += place;
+  return true;
+}
+
 void trim_block_memory() {
   std::lock_guard lock(mutex);
   for (auto& [place, places] : all_places()) {
-    for (char* start : places.warm) drop_pages(start, place);
-    places.cold.insert(places.cold.end(), places.warm.begin(), places.warm.end());
-    places.warm.clear();
+    while (!places.warm.empty() && kept > reserved) {
+      drop_pages(places.warm.back(), place);
+      places.cold.push_back(places.warm.back());
+      places.warm.pop_back();
+      kept -= place;
+    }
   }
-  kept = 0;
 }
 
 size_t block_memory_active() {
@@ -110,6 +134,11 @@ size_t block_memory_active() {
 size_t block_memory_peak() {
   std::lock_guard lock(mutex);
   return peak;
+}
+
+size_t block_memory_kept() {
+  std::lock_guard lock(mutex);
+  return kept;
 }
 
 }  // namespace shim

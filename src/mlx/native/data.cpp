@@ -111,7 +111,7 @@ SHIM_EXPORT bool shim_read(Handle h, void* out, double bytes) {
 
 SHIM_EXPORT double shim_active_memory() { return static_cast<double>(mx::get_active_memory() + block_memory_active()); }
 SHIM_EXPORT double shim_peak_memory() { return static_cast<double>(mx::get_peak_memory() + block_memory_peak()); }
-SHIM_EXPORT double shim_cache_memory() { return static_cast<double>(mx::get_cache_memory()); }
+SHIM_EXPORT double shim_cache_memory() { return static_cast<double>(mx::get_cache_memory() + block_memory_kept()); }
 
 SHIM_EXPORT bool shim_set_memory_limit(double bytes) {
   return guard([&] {
@@ -133,6 +133,11 @@ SHIM_EXPORT bool shim_clear_cache() {
     trim_block_memory();
     return true;
   });
+}
+
+// 0: an error, 1: nothing to do, 2: done.
+SHIM_EXPORT int shim_prepare_block_memory(double bytes, double reserve) {
+  return guard([&] { return prepare_block_memory(static_cast<size_t>(bytes), static_cast<size_t>(reserve)) ? 2 : 1; });
 }
 
 // Memory of the device in bytes, 0 where MLX does not know it (the CPU).
