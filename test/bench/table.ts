@@ -88,13 +88,16 @@ function describeMode(results: readonly Result[], shown: readonly Column[]): str
     for (const [peer, rows] of byPeer) {
       lines.push(line([label, peer, ...shown.map((column) => describeCell(rows, ours, column, peer === "ours"))]));
     }
-    const peers = ofLabel.filter(({ peer }) => peer !== "ours");
-    if (byPeer.size > 2 && ours.length > 0) {
+    const peers = ofLabel.filter(({ peer }) => !isOwn(peer));
+    if (new Set(peers.map(({ peer }) => peer)).size > 1 && ours.length > 0) {
       lines.push(line([label, "best peer", ...shown.map((column) => describeCell(bestOf(peers, column), ours, column, false))]));
     }
   }
   return lines.join("\n");
 }
+
+/** Ours as well, in another way or of another time. */
+const isOwn = (peer: string) => peer.startsWith("ours") || peer === "before";
 
 /** In each round the peer that was best by this column. */
 function bestOf(results: readonly Result[], { key, better }: Column): Result[] {
