@@ -79,6 +79,7 @@ export class Prefixes {
     try {
       return prepareBlockMemory(this.#blockBytes, Math.max(0, Math.min(room, wanted, RESERVE_BYTES)));
     } catch (error) {
+      prepareBlockMemory(this.#blockBytes, 0);
       this.#blockBytes = 0;
       this.#options.onWarning?.("no memory is made ready for the prefix cache", error);
       return false;

@@ -50,14 +50,22 @@ void add_slab(Places& places, size_t place) {
   for (size_t i = count; i-- > 0;) places.cold.push_back(slab + i * place);
 }
 
+char* pop(std::vector<char*>& from) {
+  char* taken = from.back();
+  from.pop_back();
+  return taken;
+}
+
+char* take_cold(Places& places, size_t place) {
+  if (places.cold.empty()) add_slab(places, place);
+  return pop(places.cold);
+}
+
 char* take(size_t place) {
   std::lock_guard lock(mutex);
   Places& places = all_places()[place];
-  if (places.warm.empty() && places.cold.empty()) add_slab(places, place);
   bool warm = !places.warm.empty();
-  std::vector<char*>& from = warm ? places.warm : places.cold;
-  char* taken = from.back();
-  from.pop_back();
+  char* taken = warm ? pop(places.warm) : take_cold(places, place);
   if (warm) kept -= place;
   active += place;
   peak = std::max(peak, active);
@@ -103,9 +111,7 @@ bool prepare_block_memory(size_t bytes, size_t reserve) {
     reserved = reserve;
     Places& places = all_places()[place];
     if ((places.warm.size() + 1) * place > reserve) return false;
-    if (places.cold.empty()) add_slab(places, place);
-    start = places.cold.back();
-    places.cold.pop_back();
+    start = take_cold(places, place);
   }
   std::memset(start, 0, place);
   std::lock_guard lock(mutex);
@@ -118,9 +124,8 @@ void trim_block_memory() {
   std::lock_guard lock(mutex);
   for (auto& [place, places] : all_places()) {
     while (!places.warm.empty() && kept > reserved) {
-      drop_pages(places.warm.back(), place);
-      places.cold.push_back(places.warm.back());
-      places.warm.pop_back();
+      places.cold.push_back(pop(places.warm));
+      drop_pages(places.cold.back(), place);
       kept -= place;
     }
   }
