@@ -1,12 +1,13 @@
 /** The loop: plan, submit, and while that runs read what the step before has sampled. */
 import { EngineFailure, type ServeError, Unavailable } from "../errors.ts";
-import { KvPool } from "../kv/pool.ts";
-import { longestSpan, rowBytes } from "../kv/row-size.ts";
-import { RowTable, sizeClasses } from "../kv/rows.ts";
+import type { KvPool } from "../kv/pool.ts";
+import { longestSpan } from "../kv/row-size.ts";
+import type { RowTable } from "../kv/rows.ts";
 import { clearCache } from "../mlx/memory.ts";
 import type { LoadedModel } from "../models/load.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { Admission } from "./admission.ts";
+import { type CacheOptions, dropCacheMemory, openCaches } from "./caches.ts";
 import { Constraint } from "./constraint.ts";
 import { openGeneration } from "./generation.ts";
 import { LateDraws } from "./late-draws.ts";
@@ -18,14 +19,10 @@ import { Scheduler } from "./scheduler.ts";
 import type { Sequence } from "./sequence.ts";
 import { Step } from "./step.ts";
 
-export interface EngineOptions extends PrefixOptions {
-  maxBatchSize: number;
+export interface EngineOptions extends PrefixOptions, CacheOptions {
   maxTokensPerStep: number;
   maxQueue: number;
-  contextLength: number;
   eosTokenIds: readonly number[];
-  /** Capacity of the smallest cache row; tests make it small. */
-  smallestSizeClass?: number;
   /** Called once when a step fails; everything that ran has been ended. */
   onFailure: (error: EngineFailure) => void;
 }
@@ -53,17 +50,13 @@ export class Engine {
   readonly #loop: Promise<void>;
 
   constructor(loaded: LoadedModel, tokenizer: Tokenizer, options: EngineOptions) {
-    const { caches } = loaded.model;
-    const capacities = sizeClasses(options.contextLength, options.smallestSizeClass);
     this.#loaded = loaded;
     this.#tokenizer = tokenizer;
     this.#options = options;
-    this.#pool = new KvPool(caches, capacities, loaded.dtype);
-    this.#rows = new RowTable({
-      capacities,
-      rowBytes: (capacity) => rowBytes(caches, loaded.dtype, capacity),
-      budgetBytes: options.kvBudgetBytes,
-    });
+    const { rows, pool } = openCaches(loaded, options);
+    this.#rows = rows;
+    this.#pool = pool;
+    const { caches } = loaded.model;
     this.#prefixes = Prefixes.open(this.#rows, this.#pool, { caches, dtype: loaded.dtype }, options);
     this.#admission = new Admission({ ...options, loaded, tokenizer, rows: this.#rows, prefixes: this.#prefixes });
     const limits = { ...options, maxSpan: longestSpan(caches) };
@@ -166,7 +159,7 @@ export class Engine {
           this.#pool.free();
           this.#rows.takeActions();
           if (this.#closing) {
-            this.#prefixes?.drop();
+            this.#dropMemory();
             return clearCache();
           }
           await this.#rest();
@@ -293,7 +286,13 @@ export class Engine {
     this.#options.onFailure(failure);
     // The step behind fails as well, and is heard by nobody else.
     await this.#pipeline.drain();
-    this.#prefixes?.drop();
+    this.#dropMemory();
     this.#pool.free();
+  }
+
+  /** All that is kept for requests to come. */
+  #dropMemory(): void {
+    this.#prefixes?.drop();
+    dropCacheMemory();
   }
 }

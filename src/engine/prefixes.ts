@@ -4,7 +4,7 @@ import type { KvPool } from "../kv/pool.ts";
 import { contentSizes } from "../kv/row-size.ts";
 import type { RowTable } from "../kv/rows.ts";
 import type { Dtype } from "../mlx/dtype.ts";
-import { prepareBlockMemory } from "../mlx/memory.ts";
+import { prepareBlock, reservePlaces } from "../mlx/memory.ts";
 import type { DiskStore } from "../prefix/disk-store.ts";
 import { BLOCK_TOKENS, rootKey } from "../prefix/keys.ts";
 import type { NewContent } from "./array-payload.ts";
@@ -76,10 +76,12 @@ export class Prefixes {
     const { prefixCacheBytes = 0, kvBudgetBytes } = this.#options;
     const room = Math.min(prefixCacheBytes, kvBudgetBytes) - this.bytes;
     const wanted = (RESERVE_TOKENS / BLOCK_TOKENS) * this.#blockBytes;
+    const reserve = Math.max(0, Math.min(room, wanted, RESERVE_BYTES));
     try {
-      return prepareBlockMemory(this.#blockBytes, Math.max(0, Math.min(room, wanted, RESERVE_BYTES)));
+      reservePlaces("blocks", reserve);
+      return prepareBlock(this.#blockBytes, reserve);
     } catch (error) {
-      prepareBlockMemory(this.#blockBytes, 0);
+      reservePlaces("blocks", 0);
       this.#blockBytes = 0;
       this.#options.onWarning?.("no memory is made ready for the prefix cache", error);
       return false;
@@ -89,7 +91,7 @@ export class Prefixes {
   /** Drops all blocks, and the memory that was ready for others. */
   drop(): void {
     this.cache.clear();
-    if (this.#blockBytes > 0) prepareBlockMemory(this.#blockBytes, 0);
+    reservePlaces("blocks", 0);
   }
 
   /** Under which the blocks of a request are kept. */

@@ -17,6 +17,8 @@ export interface Schedulable {
   readonly ready?: boolean;
   /** Length at which no further token is wanted. */
   readonly maxLength: number;
+  /** The most tokens of its output where the request says so; null by default. */
+  readonly outputLimit?: number | null;
 }
 
 export interface PlanItem<T extends Schedulable> {

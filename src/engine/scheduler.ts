@@ -2,6 +2,7 @@
 import { Overloaded } from "../errors.ts";
 import type { RowTable } from "../kv/rows.ts";
 import type { Plan, PrefillLoad, PrefixSource, Schedulable, SchedulerOptions } from "./scheduler-contract.ts";
+import { SHORT_OUTPUT, ShortFirst } from "./short-first.ts";
 
 export type {
   Plan,
@@ -14,9 +15,6 @@ export type {
 
 /** How often a waiting sequence may be overtaken by ones that need less memory. */
 const MAX_OVERTAKES = 32;
-
-/** Limits of outputs above this say nothing: most clients ask for far more than they get. */
-const SHORT_OUTPUT = 32;
 
 /** Tokens before the end of its row from which on a sequence may move up. */
 const MOVE_AHEAD = 48;
@@ -34,6 +32,7 @@ export class Scheduler<T extends Schedulable> {
   #running: T[] = [];
 
   readonly #prefix: PrefixSource<T> | null;
+  readonly #shortFirst = new ShortFirst<T>();
 
   constructor(options: SchedulerOptions, rows: RowTable, prefix: PrefixSource<T> | null = null) {
     this.#prefix = prefix;
@@ -227,8 +226,16 @@ export class Scheduler<T extends Schedulable> {
   #openPrompts(plan: Plan<T>): T[] {
     const planned = new Set(plan.items.map((item) => item.sequence));
     const open = this.#running.filter((sequence) => this.#remaining(sequence) > 0 && !planned.has(sequence));
+    const putOff = this.#shortFirst.putOff(open, this.#running);
+    const prompts = this.#computable(open.filter((sequence) => !putOff.has(sequence)));
+    // Never an empty step: a short one may wait for what another one is to compute.
+    return prompts.length + plan.items.length > 0 ? prompts : this.#computable([...putOff]);
+  }
+
+  /** Those that wait for nobody else to compute their beginning, moved on by what is known of it. */
+  #computable(open: readonly T[]): T[] {
     const prefix = this.#prefix;
-    if (prefix === null) return open;
+    if (prefix === null) return [...open];
     return open.filter((sequence) => {
       const reused = prefix.reuse(sequence);
       if (reused > 0) {

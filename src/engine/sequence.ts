@@ -36,6 +36,7 @@ export class Sequence implements Schedulable {
   cachedTokens = 0;
   readonly minTokens: number;
   readonly maxLength: number;
+  readonly outputLimit: number | null;
   readonly endTokenIds: ReadonlySet<number>;
   /** Sampled tokens whose values are known. */
   readonly output: number[] = [];
@@ -67,6 +68,7 @@ export class Sequence implements Schedulable {
     this.minTokens = request.minTokens;
     this.length = this.prompt.length;
     this.maxLength = Math.min(contextLength, this.length + (request.maxTokens ?? contextLength));
+    this.outputLimit = request.maxTokens;
     this.endTokenIds = new Set(request.ignoreEos ? request.stopTokenIds : [...eosTokenIds, ...request.stopTokenIds]);
     this.#bannedAtFirst = [...this.endTokenIds];
     this.dry = dry ?? null;

@@ -39,6 +39,12 @@ export class InPlaceTensor {
     this.#readers = [];
   }
 
+  /** What uses the tensor from now on comes after `done`, which reads or writes it. */
+  follow(done: MxArray): void {
+    this.#readers.push(done);
+    this.update((owned) => owned);
+  }
+
   /** To be called when what was built has been submitted. */
   settle(): void {
     this.#readers = [];

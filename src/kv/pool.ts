@@ -17,6 +17,8 @@ export interface PoolOptions {
   kernels?: boolean;
   /** The most tokens of one sequence in a step, for models with windows. */
   span?: number;
+  /** To how many rows a class may grow without being copied: addresses, not memory, are taken for them. As many as it has, by default. */
+  room?: (sizeClass: number) => number;
 }
 
 /** What the caches do in one step. */
@@ -25,6 +27,10 @@ export interface OpenCaches {
   recurrence: Recurrence;
 }
 
+type RowCopy = Extract<RowAction, { type: "copy" }>;
+
+const arraysOf = (tensors: readonly InPlaceTensor[]) => tensors.map(({ array }) => array);
+
 export class KvPool {
   readonly #caches: readonly CacheSpec[];
   readonly #capacities: readonly number[];
@@ -32,6 +38,7 @@ export class KvPool {
   /** Whether our CPU primitives do the work. */
   readonly kernels: boolean;
   readonly #span: number;
+  readonly #room: (sizeClass: number) => number;
   /** By class, then cache: keys and values, latent keys, or a state; empty while the class has no rows. */
   readonly #tensors: InPlaceTensor[][][];
   readonly #allocated: number[];
@@ -44,6 +51,7 @@ export class KvPool {
     this.#dtype = dtype;
     this.kernels = options.kernels ?? currentDevice() === "cpu";
     this.#span = options.span ?? WINDOW_SPAN;
+    this.#room = options.room ?? (() => 0);
     this.#tensors = capacities.map(() => []);
     this.#allocated = capacities.map(() => 0);
   }
@@ -53,6 +61,7 @@ export class KvPool {
     for (const action of actions) {
       this.#touched.add(action.type === "resize" ? action.sizeClass : action.toClass);
       if (action.type === "resize") this.#resize(action.sizeClass, action.rows, action.length);
+      else if (this.kernels) this.#copyRowInPlace(action);
       else this.#copyRow(action);
     }
   }
@@ -100,9 +109,15 @@ export class KvPool {
   #resize(sizeClass: number, rows: number, length: number): void {
     const old = this.#tensors[sizeClass]!;
     const kept = Math.min(rows, this.#allocated[sizeClass]!);
+    const room = this.#room(sizeClass);
+    if (this.kernels && kept > 0 && rows > kept) {
+      for (const tensor of old.flat()) tensor.update((owned) => mx.cpuMoreRows(owned, rows, room));
+      this.#allocated[sizeClass] = rows;
+      return;
+    }
     const enlarge = (tensor: InPlaceTensor | undefined, spec: CacheSpec, shape: readonly number[]): InPlaceTensor => {
       // Our primitives never read what has not been written; MLX's attention does, behind its mask.
-      const empty = this.kernels ? mx.cpuEmpty(shape) : mx.zeros(shape, isState(spec) ? DTYPES.float32 : this.#dtype);
+      const empty = this.kernels ? mx.cpuEmptyRows(shape, room) : mx.zeros(shape, isState(spec) ? DTYPES.float32 : this.#dtype);
       if (!tensor || kept === 0 || length === 0) return new InPlaceTensor(empty);
       const start = shape.map(() => 0);
       const stop = [kept, ...this.#used(spec, sizeClass, length, shape)];
@@ -120,7 +135,20 @@ export class KvPool {
     for (const tensor of old.flat()) tensor.free();
   }
 
-  #copyRow({ fromClass, fromRow, toClass, toRow, length }: Extract<RowAction, { type: "copy" }>): void {
+  #copyRowInPlace({ fromClass, fromRow, toClass, toRow, length }: RowCopy): void {
+    const from = this.#tensors[fromClass]!.flat();
+    const to = this.#tensors[toClass]!.flat();
+    const slots = this.#caches.flatMap((spec) =>
+      tensorShapes(spec, 1, this.#capacities[fromClass]!, this.#span).map((shape) =>
+        isState(spec) ? -1 : this.#used(spec, fromClass, length, shape)[1]!,
+      ),
+    );
+    const done = mx.cpuCopyRow(arraysOf(from), arraysOf(to), fromRow, toRow, slots);
+    this.#touched.add(fromClass);
+    for (const tensor of new Set([...from, ...to])) tensor.follow(done);
+  }
+
+  #copyRow({ fromClass, fromRow, toClass, toRow, length }: RowCopy): void {
     this.#caches.forEach((spec, cache) => {
       // A ring of another size is never copied round its end: rows move up before their ring is full, or keep its size.
       tensorShapes(spec, 1, this.#capacities[fromClass]!, this.#span).forEach((shape, part) => {

@@ -65,6 +65,11 @@ export class RowTable {
     return (this.#usedBytes + this.#rowBytes(sizeClass)) / this.#budget;
   }
 
+  /** Rows of a class that the budget has memory for. */
+  mostRows(sizeClass: number): number {
+    return Math.floor(this.#budget / this.#rowBytes(sizeClass));
+  }
+
   place(id: number): Place | undefined {
     return this.#places.get(id);
   }

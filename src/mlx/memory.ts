@@ -9,7 +9,7 @@ export function peakMemory(): number {
   return ffi.shim_peak_memory() as number;
 }
 
-/** Free memory that is kept for reuse: MLX's buffers, and places for the prefix cache's blocks. */
+/** Free memory that is kept for reuse: MLX's buffers, and places for cache rows and the prefix cache's blocks. */
 export function cacheMemory(): number {
   return ffi.shim_cache_memory() as number;
 }
@@ -26,12 +26,17 @@ export function clearCache(): void {
   checkedOk(ffi.shim_clear_cache());
 }
 
-/**
- * Readies memory for one more of the prefix cache's blocks of so many bytes, until there are `reserve` bytes of it; from then on so much is
- * kept. False when there is nothing to do.
- */
-export function prepareBlockMemory(bytes: number, reserve: number): boolean {
-  const result = ffi.shim_prepare_block_memory(bytes, reserve);
+/** What memory of our own is for: the prefix cache's blocks, or tensors of cache rows. */
+export type Places = "blocks" | "rows";
+
+/** Of free places so many bytes keep their memory from now on. */
+export function reservePlaces(places: Places, bytes: number): void {
+  checkedOk(ffi.shim_reserve_places(places === "rows" ? 1 : 0, bytes));
+}
+
+/** Readies memory for a block of so many bytes, or a part of it, until blocks of `reserve` bytes are ready. False when there is nothing to do. */
+export function prepareBlock(bytes: number, reserve: number): boolean {
+  const result = ffi.shim_prepare_block(bytes, reserve);
   checkedOk(result);
   return result === 2;
 }

@@ -257,10 +257,20 @@ export const OPS = {
     cpp: "cpu_pack(weight, S)",
     doc: "A matrix [n, k] in the layout that cpuLinear reads; bfloat16 stays, the rest becomes float32",
   },
-  cpu_empty: {
-    args: { shape: "ints" },
-    cpp: "cpu_empty(shape_of(shape), S)",
-    doc: "float32 with any content, for what is written before it is read",
+  cpu_empty_rows: {
+    args: { shape: "ints", room: "int" },
+    cpp: "cpu_empty_rows(shape_of(shape), room, S)",
+    doc: "float32 [rows, ...] with any content, for what is written before it is read; it may grow to `room` rows where it is",
+  },
+  cpu_more_rows: {
+    args: { a: "array", rows: "int", room: "int" },
+    cpp: "cpu_more_rows(a, rows, room, S)",
+    doc: "a, which must not be used by anything later, with more rows behind its own: where it is if there is room, else elsewhere with new room",
+  },
+  cpu_copy_row: {
+    args: { from: "arrays", to: "arrays", fromRow: "int", toRow: "int", slots: "ints" },
+    cpp: "cpu_copy_row(from, to, fromRow, toRow, slots, S)",
+    doc: "Copies the first slots of a row of each `from` [R, H, slots, D] to a row of `to`, in place; negative: a whole row. [1]: it is done",
   },
   cpu_linear: {
     args: { x: "array", packed: "array", bias: "array?", n: "int" },

@@ -455,9 +455,25 @@ export function cpuPack(weight: MxArray): MxArray {
   return checked(ffi.op_cpu_pack(weight));
 }
 
-/** float32 with any content, for what is written before it is read. */
-export function cpuEmpty(shape: Ints): MxArray {
-  return checked(ffi.op_cpu_empty(int32s(shape), shape.length));
+/** float32 [rows, ...] with any content, for what is written before it is read; it may grow to `room` rows where it is. */
+export function cpuEmptyRows(shape: Ints, room: number): MxArray {
+  return checked(ffi.op_cpu_empty_rows(int32s(shape), shape.length, room));
+}
+
+/** a, which must not be used by anything later, with more rows behind its own: where it is if there is room, else elsewhere with new room. */
+export function cpuMoreRows(a: MxArray, rows: number, room: number): MxArray {
+  return checked(ffi.op_cpu_more_rows(a, rows, room));
+}
+
+/** Copies the first slots of a row of each `from` [R, H, slots, D] to a row of `to`, in place; negative: a whole row. [1]: it is done. */
+export function cpuCopyRow(
+  from: readonly MxArray[],
+  to: readonly MxArray[],
+  fromRow: number,
+  toRow: number,
+  slots: Ints,
+): MxArray {
+  return checked(ffi.op_cpu_copy_row(doubles(from), from.length, doubles(to), to.length, fromRow, toRow, int32s(slots), slots.length));
 }
 
 /** x [..., k] times a packed matrix of n rows, plus bias [n]. */

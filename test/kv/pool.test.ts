@@ -69,11 +69,11 @@ class Batches {
   #nextId = 1;
   #bytes = 0;
 
-  constructor(seed: number, kernels: boolean, budgetTokens: number) {
+  constructor(seed: number, kernels: boolean, budgetTokens: number, room: number) {
     const bytes = (capacity: number) => rowBytes(CACHES, DTYPES.float32, capacity, SPAN);
     this.#random = new Prng(seed);
     this.rows = new RowTable({ capacities: CAPACITIES, rowBytes: bytes, budgetBytes: (budgetTokens / 128) * bytes(128) });
-    this.pool = new KvPool(CACHES, CAPACITIES, DTYPES.float32, { kernels, span: SPAN });
+    this.pool = new KvPool(CACHES, CAPACITIES, DTYPES.float32, { kernels, span: SPAN, room: () => room });
   }
 
   #vector(length: number): Float32Array {
@@ -205,15 +205,17 @@ beforeAll(() => {
 });
 
 describe("attention through the pool equals the reference", () => {
-  const cases: [name: string, kernels: boolean, budgetTokens: number, crowd: number][] = [
-    ["by our primitive", true, 100_000, 9],
-    ["by our primitive, with little memory", true, 400, 9],
-    ["as a graph", false, 100_000, 9],
-    ["as a graph, with little memory", false, 400, 9],
+  const cases: [name: string, kernels: boolean, budgetTokens: number, crowd: number, room: number][] = [
+    ["by our primitive", true, 100_000, 9, 16],
+    ["by our primitive, without room to grow", true, 100_000, 9, 0],
+    ["by our primitive, with room for some", true, 100_000, 9, 3],
+    ["by our primitive, with little memory", true, 400, 9, 4],
+    ["as a graph", false, 100_000, 9, 0],
+    ["as a graph, with little memory", false, 400, 9, 0],
   ];
-  test.each(cases)("%s", async (_name, kernels, budgetTokens, most) => {
+  test.each(cases)("%s", async (_name, kernels, budgetTokens, most, room) => {
     const before = liveArrays();
-    const batches = new Batches(11, kernels, budgetTokens);
+    const batches = new Batches(11, kernels, budgetTokens, room);
     const random = new Prng(12);
     let crowd = most;
     let behind: Flight | null = null;

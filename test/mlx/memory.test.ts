@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { openMlx } from "../../src/mlx/array.ts";
+import { evaluate, floats, keep, openMlx, readFloats, release, scope } from "../../src/mlx/array.ts";
 import { locateNativeLibrary } from "../../src/mlx/library.ts";
-import { activeMemory, cacheMemory, clearCache, prepareBlockMemory } from "../../src/mlx/memory.ts";
+import { activeMemory, cacheMemory, clearCache, prepareBlock, reservePlaces } from "../../src/mlx/memory.ts";
+import * as mx from "../../src/mlx/ops.ts";
 
 const MEGABYTE = 2 ** 20;
 
@@ -10,34 +11,85 @@ beforeAll(() => {
 });
 
 afterAll(() => {
-  prepareBlockMemory(MEGABYTE, 0);
+  reservePlaces("blocks", 0);
+  reservePlaces("rows", 0);
   clearCache();
 });
 
-test("memory for blocks is made ready one by one, up to the reserve, and is kept until that is taken back", () => {
-  prepareBlockMemory(MEGABYTE, 0);
+/** How often there was something to do. */
+function prepareAll(bytes: number, reserve: number): number {
+  let times = 0;
+  reservePlaces("blocks", reserve);
+  while (prepareBlock(bytes, reserve)) times++;
+  return times;
+}
+
+test("memory for blocks is made ready one by one, and is kept as far as it is reserved", () => {
   clearCache();
   const [cache, active] = [cacheMemory(), activeMemory()];
-  let ready = 0;
-  while (prepareBlockMemory(MEGABYTE, 100.5 * MEGABYTE)) ready++;
-  expect(ready).toBe(100);
+  expect(prepareAll(MEGABYTE, 100.5 * MEGABYTE)).toBe(100);
   expect(cacheMemory() - cache).toBeGreaterThanOrEqual(100 * MEGABYTE);
   expect(cacheMemory() - cache).toBeLessThanOrEqual(100.5 * MEGABYTE);
   clearCache();
-  expect(prepareBlockMemory(MEGABYTE, 100.5 * MEGABYTE)).toBe(false);
+  expect(prepareBlock(MEGABYTE, 100.5 * MEGABYTE)).toBe(false);
   expect(activeMemory()).toBe(active);
-  expect(prepareBlockMemory(MEGABYTE, 10 * MEGABYTE)).toBe(false);
+  expect(prepareAll(MEGABYTE, 10 * MEGABYTE)).toBe(0);
   clearCache();
   expect(cacheMemory() - cache).toBeLessThanOrEqual(10 * MEGABYTE);
-  prepareBlockMemory(MEGABYTE, 0);
+  reservePlaces("blocks", 0);
   clearCache();
   expect(cacheMemory()).toBe(cache);
 });
 
-test("memory for a block larger than a slab", () => {
+test("memory for a large block is made ready piece by piece", () => {
   const cache = cacheMemory();
-  expect(prepareBlockMemory(50 * MEGABYTE, 60 * MEGABYTE)).toBe(true);
-  expect(prepareBlockMemory(50 * MEGABYTE, 60 * MEGABYTE)).toBe(false);
-  expect(cacheMemory() - cache).toBeGreaterThanOrEqual(50 * MEGABYTE);
-  expect(() => prepareBlockMemory(2 ** 60, 2 ** 61)).toThrow();
+  expect(prepareAll(50 * MEGABYTE, 60 * MEGABYTE)).toBeGreaterThan(10);
+  expect(cacheMemory() - cache).toBeWithin(50 * MEGABYTE, 50.1 * MEGABYTE);
+  expect(() => prepareBlock(2 ** 60, 2 ** 61)).toThrow("out of memory");
+});
+
+test("cache rows grow where they are, and leave their memory to the next", () => {
+  const room = 64;
+  const shape = (rows: number) => [rows, 2, 256, 64];
+  const rowBytes = 2 * 256 * 64 * 4;
+  reservePlaces("rows", 20 * MEGABYTE);
+  clearCache();
+  const [cache, active] = [cacheMemory(), activeMemory()];
+  const near = (value: number, bytes: number) => expect(Math.abs(value - bytes)).toBeLessThan(1000);
+  const evaluated = (build: () => ReturnType<typeof mx.renew>) =>
+    scope(() => {
+      const array = keep(build());
+      evaluate(array);
+      return array;
+    });
+  release(evaluated(() => mx.cpuEmptyRows(shape(16), room)));
+  near(cacheMemory() - cache, 16 * rowBytes);
+  let array = evaluated(() => mx.cpuEmptyRows(shape(4), room));
+  near(activeMemory() - active, 4 * rowBytes);
+  near(cacheMemory(), cache);
+  const content = Float32Array.from({ length: rowBytes / 4 }, (_, i) => i);
+  release(evaluated(() => mx.cpuCopyRow([floats(content, shape(1))], [array], 0, 3, [256])));
+  const check = () => {
+    const row = evaluated(() => mx.contiguous(mx.slice(array, [3, 0, 0, 0], [4, 2, 256, 64])));
+    expect(readFloats(row)).toEqual(content);
+    release(row);
+  };
+  for (const rows of [8, 64]) {
+    const more = evaluated(() => mx.cpuMoreRows(mx.renew(array, []), rows, room));
+    release(array);
+    array = more;
+    near(activeMemory() - active, rows * rowBytes);
+    check();
+  }
+  // No room for these: they go elsewhere.
+  const most = evaluated(() => mx.cpuMoreRows(mx.renew(array, []), 65, 0));
+  release(array);
+  near(activeMemory() - active, 65 * rowBytes);
+  array = most;
+  check();
+  release(most);
+  near(activeMemory() - active, 0);
+  // Beyond the reserve nothing is kept when there is no more work.
+  clearCache();
+  expect(cacheMemory() - cache).toBeLessThanOrEqual(20 * MEGABYTE);
 });

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "block-memory.h"
+#include "place-memory.h"
 #include "cpu-primitives.h"
 #include "cpu-threads.h"
 
@@ -18,6 +18,9 @@ void require(bool condition, const char* message) {
 struct Part {
   int64_t heads, slots, dim, column;
 };
+
+// Blocks are taken by the thread that computes, and dropped by any.
+mx::allocator::Data block_memory(size_t bytes) { return block_places().take(bytes, bytes); }
 
 struct Parts {
   std::vector<Part> list;

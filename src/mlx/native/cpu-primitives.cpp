@@ -18,7 +18,7 @@ namespace {
 class CpuPrimitive : public mx::Primitive {
  public:
   CpuPrimitive(mx::Stream s, const char* name, CpuRun run, CpuMemory memory)
-      : Primitive(s), name_(name), run_(std::move(run)), memory_(memory) {}
+      : Primitive(s), name_(name), run_(std::move(run)), memory_(std::move(memory)) {}
 
   void eval_cpu(const std::vector<mx::array>& inputs, std::vector<mx::array>& outputs) override {
     mx::array& out = outputs[0];
@@ -62,7 +62,7 @@ int64_t panels_per_item(int64_t panels, int64_t rows, int64_t k) {
 
 mx::array cpu_make(mx::Shape shape, mx::Dtype dtype, const char* name, std::vector<mx::array> inputs, mx::Stream s, CpuRun run, CpuMemory memory) {
   if (s.device != mx::Device::cpu) throw std::invalid_argument(std::string(name) + " is for the CPU only");
-  return mx::array(std::move(shape), dtype, std::make_shared<CpuPrimitive>(s, name, std::move(run), memory), std::move(inputs));
+  return mx::array(std::move(shape), dtype, std::make_shared<CpuPrimitive>(s, name, std::move(run), std::move(memory)), std::move(inputs));
 }
 
 mx::array cpu_plain(const mx::array& x, mx::Stream s) {
@@ -92,10 +92,6 @@ mx::array cpu_pack(const mx::array& weight, mx::Stream s) {
     else
       copy(floats(in[0]), static_cast<float*>(out));
   });
-}
-
-mx::array cpu_empty(const mx::Shape& shape, mx::Stream s) {
-  return cpu_make(shape, mx::float32, "Empty", {}, s, [](const std::vector<const void*>&, void*) {});
 }
 
 mx::array cpu_linear(const mx::array& x, const mx::array& packed, const std::optional<mx::array>& bias, int n, mx::Stream s) {

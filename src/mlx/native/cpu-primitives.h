@@ -10,7 +10,7 @@ namespace shim {
 // Computes an output from the inputs' and its own address, on the stream's thread.
 using CpuRun = std::function<void(const std::vector<const void*>& inputs, void* output)>;
 // Where an output lies.
-using CpuMemory = mx::allocator::Data (*)(size_t bytes);
+using CpuMemory = std::function<mx::allocator::Data(size_t bytes)>;
 // An array computed so; the inputs must be row-major when it runs.
 mx::array cpu_make(
     mx::Shape shape, mx::Dtype dtype, const char* name, std::vector<mx::array> inputs, mx::Stream s, CpuRun run,
@@ -23,8 +23,14 @@ int64_t panels_per_item(int64_t panels, int64_t rows, int64_t k);
 // Weight [n, k] in panels of kPanel columns, [panels, k, kPanel]; bfloat16 stays as it is, everything else becomes float32. The
 // matrices of [experts, n, k] are packed one after the other.
 mx::array cpu_pack(const mx::array& weight, mx::Stream s);
-// float32 with any content: memory that is not written to is not touched, so a large cache costs nothing until it is used.
-mx::array cpu_empty(const mx::Shape& shape, mx::Stream s);
+// Cache rows, float32 [rows, ...] with any content: memory that is not written to is not touched. It can grow to `room` rows where it is.
+mx::array cpu_empty_rows(const mx::Shape& shape, int room, mx::Stream s);
+// `a`, which must not be used by anything later, with more rows behind its own: in its buffer where that has room, else in a new one.
+mx::array cpu_more_rows(const mx::array& a, int rows, int room, mx::Stream s);
+// Copies the first slots[i] slots of a row of from[i] [R, H, slots, D] to a row of to[i], in place; a negative number: the whole row of [R, ...].
+// Returns [1], with which it is done.
+mx::array cpu_copy_row(
+    const std::vector<mx::array>& from, const std::vector<mx::array>& to, int from_row, int to_row, const std::vector<int>& slots, mx::Stream s);
 // x [..., k] times a packed weight of n columns, plus bias [n].
 mx::array cpu_linear(const mx::array& x, const mx::array& packed, const std::optional<mx::array>& bias, int n, mx::Stream s);
 // Rows ids of a packed weight of [n, k], float32 [ids, k].

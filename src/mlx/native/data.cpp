@@ -7,12 +7,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "block-memory.h"
+#include "place-memory.h"
 #include "shim.h"
 
 namespace shim {
 
 namespace {
+
+PlaceMemory& places(int rows) { return rows != 0 ? row_places() : block_places(); }
 
 mx::Shape checked_shape(const int32_t* shape, int32_t ndim, mx::Dtype dtype, double bytes) {
   mx::Shape s(shape, shape + ndim);
@@ -109,9 +111,9 @@ SHIM_EXPORT bool shim_read(Handle h, void* out, double bytes) {
   });
 }
 
-SHIM_EXPORT double shim_active_memory() { return static_cast<double>(mx::get_active_memory() + block_memory_active()); }
-SHIM_EXPORT double shim_peak_memory() { return static_cast<double>(mx::get_peak_memory() + block_memory_peak()); }
-SHIM_EXPORT double shim_cache_memory() { return static_cast<double>(mx::get_cache_memory() + block_memory_kept()); }
+SHIM_EXPORT double shim_active_memory() { return static_cast<double>(mx::get_active_memory() + block_places().active() + row_places().active()); }
+SHIM_EXPORT double shim_peak_memory() { return static_cast<double>(mx::get_peak_memory() + block_places().peak() + row_places().peak()); }
+SHIM_EXPORT double shim_cache_memory() { return static_cast<double>(mx::get_cache_memory() + block_places().kept() + row_places().kept()); }
 
 SHIM_EXPORT bool shim_set_memory_limit(double bytes) {
   return guard([&] {
@@ -130,14 +132,22 @@ SHIM_EXPORT bool shim_set_cache_limit(double bytes) {
 SHIM_EXPORT bool shim_clear_cache() {
   return guard([] {
     mx::clear_cache();
-    trim_block_memory();
+    block_places().trim();
+    row_places().trim();
+    return true;
+  });
+}
+
+SHIM_EXPORT bool shim_reserve_places(int32_t rows, double bytes) {
+  return guard([&] {
+    places(rows).reserve(static_cast<size_t>(bytes));
     return true;
   });
 }
 
 // 0: an error, 1: nothing to do, 2: done.
-SHIM_EXPORT int shim_prepare_block_memory(double bytes, double reserve) {
-  return guard([&] { return prepare_block_memory(static_cast<size_t>(bytes), static_cast<size_t>(reserve)) ? 2 : 1; });
+SHIM_EXPORT int shim_prepare_block(double bytes, double reserve) {
+  return guard([&] { return block_places().prepare(static_cast<size_t>(bytes), static_cast<size_t>(reserve)) ? 2 : 1; });
 }
 
 // Memory of the device in bytes, 0 where MLX does not know it (the CPU).

@@ -664,10 +664,26 @@ SHIM_EXPORT Handle op_cpu_pack(Handle weight_) {
   });
 }
 
-SHIM_EXPORT Handle op_cpu_empty(const int32_t* shape_, int32_t shape_n) {
+SHIM_EXPORT Handle op_cpu_empty_rows(const int32_t* shape_, int32_t shape_n, int32_t room) {
   return guard([&]() -> Handle {
     std::vector<int> shape(shape_, shape_ + shape_n);
-    return hold(cpu_empty(shape_of(shape), S));
+    return hold(cpu_empty_rows(shape_of(shape), room, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_more_rows(Handle a_, int32_t rows, int32_t room) {
+  return guard([&]() -> Handle {
+    const mx::array& a = array_at(a_);
+    return hold(cpu_more_rows(a, rows, room, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_copy_row(const double* from_, int32_t from_n, const double* to_, int32_t to_n, int32_t fromRow, int32_t toRow, const int32_t* slots_, int32_t slots_n) {
+  return guard([&]() -> Handle {
+    std::vector<mx::array> from = arrays_at(from_, from_n);
+    std::vector<mx::array> to = arrays_at(to_, to_n);
+    std::vector<int> slots(slots_, slots_ + slots_n);
+    return hold(cpu_copy_row(from, to, fromRow, toRow, slots, S));
   });
 }
 

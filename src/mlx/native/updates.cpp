@@ -31,7 +31,8 @@ class Renew : public mx::Primitive {
  private:
   static void move(const std::vector<mx::array>& inputs, std::vector<mx::array>& outputs) {
     const mx::array& in = inputs[0];
-    if (!in.data_shared_ptr()->is_owned() || in.offset() != 0) throw std::runtime_error("renew: the array does not own its buffer");
+    bool owner = in.offset() == 0 && in.data_size() == in.size() && in.data_shared_ptr()->buffer().ptr() != nullptr;
+    if (!owner) throw std::runtime_error("renew: the array does not own its buffer");
     outputs[0].set_data(std::move(*in.data_shared_ptr()), in.data_size(), in.strides(), in.flags());
   }
 };

@@ -1,0 +1,72 @@
+// Memory for arrays that come and go and should not be touched for the first time again and again: a page's first touch may take several
+// times as long as the copy that fills it. Places of one size are taken in turn; free ones keep their pages as far as there is a reserve.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "mlx/allocator.h"
+#include "shim.h"
+
+namespace shim {
+
+class PlaceMemory {
+ public:
+  explicit PlaceMemory(bool huge_pages) : huge_pages_(huge_pages) {}
+
+  // `bytes` in a place with room for `room`, for array::set_data; throws when memory is out. Any thread may call it, and drop what it returns.
+  mx::allocator::Data take(size_t bytes, size_t room);
+  // Whether a buffer that `take` gave has room for so many bytes; from now on they are in use.
+  bool extend(mx::allocator::Buffer buffer, size_t bytes);
+  // Of free places so many bytes keep their pages from now on.
+  void reserve(size_t bytes);
+  // Touches some of a free place for so many bytes, unless there are `reserve` bytes of such places that have their pages. False when there is
+  // nothing to do.
+  bool prepare(size_t bytes, size_t reserve);
+  // Gives the pages of free places beyond the reserve back to the system.
+  void trim();
+
+  // In use, the most that ever was, and free with its pages.
+  size_t active();
+  size_t peak();
+  size_t kept();
+
+ private:
+  struct Free {
+    char* start;
+    size_t touched;  // so many bytes from the start on have pages
+  };
+  // Free places of one size: those that have pages, the most touched last.
+  struct Places {
+    std::vector<Free> warm;
+    std::vector<char*> cold;
+  };
+  struct Taken {
+    char* start;
+    size_t place, used, touched;
+  };
+
+  void add_slab(Places& places, size_t place);
+  Free take_cold(Places& places, size_t place);
+  Free take_free(Places& places, size_t place);
+  void add_warm(Places& places, Free free);
+  void drop(Places& places, Free free);
+  void count_active(size_t before, size_t now);
+  void give_back(mx::allocator::Buffer buffer);
+
+  const bool huge_pages_;
+  std::mutex mutex_;
+  std::map<size_t, Places> places_;
+  std::unordered_map<const void*, Taken> taken_;
+  size_t active_ = 0, peak_ = 0, kept_ = 0, reserved_ = 0;
+};
+
+// The prefix cache's blocks: many, alike and small.
+PlaceMemory& block_places();
+// Cache rows: few and large, and they grow where they are.
+PlaceMemory& row_places();
+
+}  // namespace shim
