@@ -17,7 +17,7 @@ export interface CacheOptions {
   smallestSizeClass?: number;
 }
 
-export function openCaches({ model: { caches }, dtype }: LoadedModel, options: CacheOptions): { rows: RowTable; pool: KvPool } {
+export function openCaches({ model: { caches }, dtype }: LoadedModel, options: CacheOptions): [RowTable, KvPool] {
   const { contextLength, maxBatchSize, kvBudgetBytes, smallestSizeClass } = options;
   const capacities = sizeClasses(contextLength, smallestSizeClass);
   const rows = new RowTable({
@@ -28,7 +28,7 @@ export function openCaches({ model: { caches }, dtype }: LoadedModel, options: C
   // Where memory is ample a class has room for twice the rows in use.
   const room = (sizeClass: number) => Math.min(2 * maxBatchSize, rows.mostRows(sizeClass));
   reservePlaces("rows", Math.min(KEPT_BYTES, kvBudgetBytes / 8));
-  return { rows, pool: new KvPool(caches, capacities, dtype, { room }) };
+  return [rows, new KvPool(caches, capacities, dtype, { room })];
 }
 
 /** What free rows had goes back to the system as soon as MLX's buffers do. */

@@ -30,6 +30,8 @@ export interface EngineOptions extends PrefixOptions, CacheOptions {
 /** Without work for so long, an engine frees the memory that it keeps for the next step. */
 const IDLE_MS = 1000;
 
+const macrotask = () => new Promise((resolve) => setImmediate(resolve));
+
 export class Engine {
   readonly #loaded: LoadedModel;
   readonly #tokenizer: Tokenizer;
@@ -53,9 +55,7 @@ export class Engine {
     this.#loaded = loaded;
     this.#tokenizer = tokenizer;
     this.#options = options;
-    const { rows, pool } = openCaches(loaded, options);
-    this.#rows = rows;
-    this.#pool = pool;
+    [this.#rows, this.#pool] = openCaches(loaded, options);
     const { caches } = loaded.model;
     this.#prefixes = Prefixes.open(this.#rows, this.#pool, { caches, dtype: loaded.dtype }, options);
     this.#admission = new Admission({ ...options, loaded, tokenizer, rows: this.#rows, prefixes: this.#prefixes });
@@ -166,7 +166,7 @@ export class Engine {
         }
         await this.#step();
         // A macrotask: requests and disconnects get their turn between steps.
-        await new Promise((resolve) => setImmediate(resolve));
+        await macrotask();
         const drawn = await this.#draws.draw(this.#pipeline.newest);
         if (drawn) this.#pipeline.push(drawn);
       }
@@ -180,9 +180,11 @@ export class Engine {
     // What MLX keeps for reuse is given back unless work comes soon.
     const timer = setTimeout(clearCache, IDLE_MS);
     const called = this.#call();
-    while (this.#wake && this.#prefixes?.prepare()) await new Promise((resolve) => setImmediate(resolve));
+    while (this.#wake && this.#prefixes?.prepare()) await macrotask();
     await called;
     clearTimeout(timer);
+    // Others that have come by now are begun together with the first.
+    await macrotask();
   }
 
   /** Waits for a request, or for the engine to be closed. */
