@@ -15,13 +15,8 @@ export class ShortFirst<T extends Schedulable> {
   putOff(prompts: readonly T[], running: readonly T[]): Set<T> {
     const fresh = prompts.filter(({ computed }) => computed === 0);
     const short = fresh.filter(isShort);
-    for (const sequence of fresh) {
-      if (!this.#before.has(sequence))
-        this.#before.set(
-          sequence,
-          short.filter((other) => goesBefore(other, sequence)),
-        );
-    }
+    const before = (sequence: T) => short.filter((other) => goesBefore(other, sequence));
+    for (const sequence of fresh) if (!this.#before.has(sequence)) this.#before.set(sequence, before(sequence));
     const going = new Set(running.filter(isShort));
     return new Set(fresh.filter((sequence) => this.#before.get(sequence)!.some((other) => going.has(other))));
   }
