@@ -5,7 +5,7 @@ import { RowTable, sizeClasses } from "../kv/rows.ts";
 import { reservePlaces } from "../mlx/memory.ts";
 import type { LoadedModel } from "../models/load.ts";
 
-/** Memory of rows that is kept for the next ones when none is left: a page's first touch may take longer than what is done with it. */
+/** Memory that rows leave to the next ones, until there has been no work for a while: a page's first touch may take longer than what is done with it. */
 const KEPT_BYTES = 2 ** 29;
 
 export interface CacheOptions {
@@ -31,7 +31,7 @@ export function openCaches({ model: { caches }, dtype }: LoadedModel, options: C
   return [rows, new KvPool(caches, capacities, dtype, { room })];
 }
 
-/** What free rows had goes back to the system as soon as MLX's buffers do. */
+/** What rows had goes back to the system as soon as they are free. */
 export function dropCacheMemory(): void {
   reservePlaces("rows", 0);
 }

@@ -29,7 +29,7 @@ export function clearCache(): void {
 /** What memory of our own is for: the prefix cache's blocks, or tensors of cache rows. */
 export type Places = "blocks" | "rows";
 
-/** Of free places so many bytes keep their memory from now on. */
+/** Of free places so many bytes keep their memory from now on: of blocks always, of rows until `clearCache`. */
 export function reservePlaces(places: Places, bytes: number): void {
   checkedOk(ffi.shim_reserve_places(places === "rows" ? 1 : 0, bytes));
 }

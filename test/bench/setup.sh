@@ -29,6 +29,6 @@ if [ "${1:-}" = all ]; then
   venv mlx-openai-server mlx-openai-server "$extra" || true
   # One of its dependencies wants MLX with CUDA, an older one; the server itself runs without.
   [ $backend = metal ] || venv mlx-openai-server --no-deps 'mlx-openai-server==1.8.1' 'mlx==0.32.4' 'mlx-cpu==0.32.4' || true
-  venv aiperf aiperf || true
+  venv aiperf 'aiperf==0.13.0' || true
 fi
 echo "ready: $dir"

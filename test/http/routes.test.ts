@@ -27,6 +27,7 @@ test("health has the fixed keys and kinds", async () => {
       total_tokens: 11,
       generation_tps: "145.2",
       peak_memory_gb: "28.50",
+      peak_memory_bytes: 28_500_000_000,
       active_memory_bytes: 1,
       cache_memory_bytes: 2,
       kv_bytes: 3,

@@ -11,6 +11,7 @@ export const Health = v.object({
     total_tokens: v.pipe(count, v.description("Tokens generated since the start.")),
     generation_tps: v.pipe(v.string(), v.description("Generated tokens per second, of late.")),
     peak_memory_gb: v.string(),
+    peak_memory_bytes: count,
     active_memory_bytes: count,
     cache_memory_bytes: count,
     kv_bytes: count,

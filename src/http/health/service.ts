@@ -13,6 +13,7 @@ export function readHealth(server: InferenceServer): Health {
       total_tokens: stats.totalTokens,
       generation_tps: stats.generationTps.toFixed(1),
       peak_memory_gb: (stats.peakMemoryBytes / 1e9).toFixed(2),
+      peak_memory_bytes: stats.peakMemoryBytes,
       active_memory_bytes: stats.activeMemoryBytes,
       cache_memory_bytes: stats.cacheMemoryBytes,
       kv_bytes: stats.kvBytes,

@@ -111,8 +111,8 @@ SHIM_EXPORT bool shim_read(Handle h, void* out, double bytes) {
   });
 }
 
-SHIM_EXPORT double shim_active_memory() { return static_cast<double>(mx::get_active_memory() + block_places().active() + row_places().active()); }
-SHIM_EXPORT double shim_peak_memory() { return static_cast<double>(mx::get_peak_memory() + block_places().peak() + row_places().peak()); }
+SHIM_EXPORT double shim_active_memory() { return static_cast<double>(mx::get_active_memory() + places_active()); }
+SHIM_EXPORT double shim_peak_memory() { return static_cast<double>(mx::get_peak_memory() + places_peak()); }
 SHIM_EXPORT double shim_cache_memory() { return static_cast<double>(mx::get_cache_memory() + block_places().kept() + row_places().kept()); }
 
 SHIM_EXPORT bool shim_set_memory_limit(double bytes) {
@@ -133,7 +133,7 @@ SHIM_EXPORT bool shim_clear_cache() {
   return guard([] {
     mx::clear_cache();
     block_places().trim();
-    row_places().trim();
+    row_places().trim(0);
     return true;
   });
 }

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <stdexcept>
 
@@ -16,8 +17,14 @@ constexpr size_t kSlab = size_t{1} << 25;
 constexpr size_t kAlignment = 64;
 // What `prepare` touches at once: a few milliseconds at worst.
 constexpr size_t kPiece = size_t{1} << 21;
-// Free places whose pages are kept at least while there is work; of others they go back to the system.
-constexpr size_t kKept = size_t{1} << 26;
+
+std::atomic<size_t> active{0}, peak{0};
+
+void count_active(size_t before, size_t now) {
+  size_t current = active.fetch_add(now - before) + now - before, most = peak.load();
+  while (current > most && !peak.compare_exchange_weak(most, current)) {
+  }
+}
 
 [[noreturn]] void fail() { throw std::runtime_error("out of memory"); }
 
@@ -82,11 +89,6 @@ void PlaceMemory::drop(Places& places, Free free) {
   places.cold.push_back(free.start);
 }
 
-void PlaceMemory::count_active(size_t before, size_t now) {
-  active_ = active_ - before + now;
-  peak_ = std::max(peak_, active_);
-}
-
 mx::allocator::Data PlaceMemory::take(size_t bytes, size_t room) {
   size_t place = place_of(std::max(bytes, room)), used = place_of(bytes);
   std::lock_guard lock(mutex_);
@@ -116,7 +118,7 @@ void PlaceMemory::give_back(mx::allocator::Buffer buffer) {
   auto [start, place, used, touched] = found->second;
   taken_.erase(found);
   count_active(used, 0);
-  if (kept_ + touched <= std::max(kKept, reserved_)) add_warm(places_[place], {start, touched});
+  if (kept_ + touched <= std::max(least_kept_, reserved_)) add_warm(places_[place], {start, touched});
   else drop(places_[place], {start, touched});
 }
 
@@ -149,12 +151,10 @@ bool PlaceMemory::prepare(size_t bytes, size_t reserve) {
   return true;
 }
 
-// The largest places first: what is prepared is small.
-void PlaceMemory::trim() {
+void PlaceMemory::trim(size_t bytes) {
   std::lock_guard lock(mutex_);
-  for (auto each = places_.rbegin(); each != places_.rend(); ++each) {
-    Places& places = each->second;
-    while (!places.warm.empty() && kept_ > reserved_) {
+  for (auto& [place, places] : places_) {
+    while (!places.warm.empty() && kept_ > bytes) {
       Free free = places.warm.back();
       places.warm.pop_back();
       kept_ -= free.touched;
@@ -163,15 +163,7 @@ void PlaceMemory::trim() {
   }
 }
 
-size_t PlaceMemory::active() {
-  std::lock_guard lock(mutex_);
-  return active_;
-}
-
-size_t PlaceMemory::peak() {
-  std::lock_guard lock(mutex_);
-  return peak_;
-}
+void PlaceMemory::trim() { trim(reserved_); }
 
 size_t PlaceMemory::kept() {
   std::lock_guard lock(mutex_);
@@ -180,13 +172,17 @@ size_t PlaceMemory::kept() {
 
 // Arrays may outlive static objects.
 PlaceMemory& block_places() {
-  static auto* places = new PlaceMemory(true);
+  static auto* places = new PlaceMemory(true, size_t{1} << 26);
   return *places;
 }
 
 PlaceMemory& row_places() {
-  static auto* places = new PlaceMemory(false);
+  static auto* places = new PlaceMemory(false, 0);
   return *places;
 }
+
+size_t places_active() { return active; }
+
+size_t places_peak() { return peak; }
 
 }  // namespace shim

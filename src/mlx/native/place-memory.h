@@ -15,7 +15,8 @@ namespace shim {
 
 class PlaceMemory {
  public:
-  explicit PlaceMemory(bool huge_pages) : huge_pages_(huge_pages) {}
+  // `least_kept`: of free places so many bytes keep their pages while there is work, whatever is reserved.
+  PlaceMemory(bool huge_pages, size_t least_kept) : huge_pages_(huge_pages), least_kept_(least_kept) {}
 
   // `bytes` in a place with room for `room`, for array::set_data; throws when memory is out. Any thread may call it, and drop what it returns.
   mx::allocator::Data take(size_t bytes, size_t room);
@@ -26,12 +27,10 @@ class PlaceMemory {
   // Touches some of a free place for so many bytes, unless there are `reserve` bytes of such places that have their pages. False when there is
   // nothing to do.
   bool prepare(size_t bytes, size_t reserve);
-  // Gives the pages of free places beyond the reserve back to the system.
+  // Gives the pages of free places beyond `bytes`, or beyond the reserve, back to the system.
+  void trim(size_t bytes);
   void trim();
-
-  // In use, the most that ever was, and free with its pages.
-  size_t active();
-  size_t peak();
+  // Free with its pages.
   size_t kept();
 
  private:
@@ -54,19 +53,22 @@ class PlaceMemory {
   Free take_free(Places& places, size_t place);
   void add_warm(Places& places, Free free);
   void drop(Places& places, Free free);
-  void count_active(size_t before, size_t now);
   void give_back(mx::allocator::Buffer buffer);
 
-  const bool huge_pages_;
+  [[maybe_unused]] const bool huge_pages_;
+  const size_t least_kept_;
   std::mutex mutex_;
   std::map<size_t, Places> places_;
   std::unordered_map<const void*, Taken> taken_;
-  size_t active_ = 0, peak_ = 0, kept_ = 0, reserved_ = 0;
+  size_t kept_ = 0, reserved_ = 0;
 };
 
 // The prefix cache's blocks: many, alike and small.
 PlaceMemory& block_places();
 // Cache rows: few and large, and they grow where they are.
 PlaceMemory& row_places();
+// In use of both, and the most that ever was.
+size_t places_active();
+size_t places_peak();
 
 }  // namespace shim
