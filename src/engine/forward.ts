@@ -12,8 +12,6 @@ export interface ForwardSpan extends Span {
   token(position: number): number | null;
   /** Index into the previous step's sampled tokens. */
   pending: number;
-  /** Logits of the last token are wanted. */
-  sample: boolean;
   /** Number of its adapter, 0 for none. */
   adapter: number;
 }
@@ -42,7 +40,6 @@ export function openBatch<T extends ForwardSpan>(
   const spans = layout.order.map((index) => planned[index]!);
   const ids = new Int32Array(layout.tokenCount);
   const positions = new Int32Array(layout.tokenCount);
-  const outputs: number[] = [];
   const offsets: number[] = [];
   const pendingAt: number[] = [];
   const pendingFrom: number[] = [];
@@ -58,17 +55,14 @@ export function openBatch<T extends ForwardSpan>(
         pendingFrom.push(span.pending);
       }
     }
-    if (span.sample) outputs.push(flat - 1);
   }
   let tokens = ints(ids);
   if (pendingAt.length > 0) tokens = mx.putAlongAxis(tokens, ints(pendingAt), mx.take(previous!, ints(pendingFrom), 0), 0);
-  // A model always gives some logits: they are how the end of a step is known that only prefills.
-  if (outputs.length === 0) outputs.push(flat - 1);
-  const wantsAll = all || outputs.length === layout.tokenCount;
+  const wantsAll = all || layout.outputs.length === layout.tokenCount;
   const batch: Batch = {
     tokens,
     positions: ints(positions),
-    outputs: wantsAll ? null : ints(outputs),
+    outputs: wantsAll ? null : ints(layout.outputs),
     adapters: spans.some(({ adapter }) => adapter > 0)
       ? ints(spans.flatMap(({ adapter, count }) => Array<number>(count).fill(adapter)))
       : null,

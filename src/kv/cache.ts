@@ -1,5 +1,6 @@
 /** What a model says of its caches and what it sees of the batch. */
 import type { MxArray } from "../mlx/ffi.ts";
+import * as mx from "../mlx/ops.ts";
 import type { InPlaceTensor } from "./in-place-tensor.ts";
 
 /** One cache of a sequence, declared by the model and known by its place in the list; a layer may have several or none. */
@@ -45,6 +46,8 @@ export interface Span {
   /** Position of its first token of this step. */
   start: number;
   count: number;
+  /** Logits of its last token are wanted. */
+  sample: boolean;
 }
 
 export interface AttentionOptions {
@@ -53,6 +56,8 @@ export interface AttentionOptions {
   softcap?: number;
   /** float [heads]: what each head may attend to besides its keys. */
   sinks?: MxArray;
+  /** q has the tokens of the batch's outputs only: [outputs, heads, headDim]. */
+  ofOutputs?: boolean;
 }
 
 /** The tensors of one attention cache in one size class, [rows, kvHeads, slots, dim] each; a latent one has no `v`. */
@@ -122,4 +127,19 @@ export interface Batch {
   readonly adapters: MxArray | null;
   readonly attend: Attend;
   readonly recurrence: Recurrence;
+}
+
+/** The batch as it is for what is computed for its outputs only; `attend` may still be given the keys and values of all its tokens. */
+export function narrowToOutputs(batch: Batch): Batch {
+  const { tokens, positions, outputs, adapters, attend } = batch;
+  if (outputs === null) return batch;
+  const take = (array: MxArray) => mx.take(array, outputs, 0);
+  return {
+    ...batch,
+    tokens: take(tokens),
+    positions: take(positions),
+    outputs: null,
+    adapters: adapters && take(adapters),
+    attend: (cache, q, k, v, options) => attend(cache, q, k, v, { ...options, ofOutputs: true }),
+  };
 }

@@ -72,27 +72,39 @@ function attendClass(attention: ClassAttention, { q, k, v }: Projections, tokenC
       : mx.slice(x, [group.offset, 0, 0], [group.offset + group.count, dimension(x, 1), dimension(x, 2)]);
   if (k !== null) pair.k.update((owned) => mx.scatterPositions(owned, rows, slots, own(k)));
   if (v !== null) pair.v?.update((owned) => mx.scatterPositions(owned, rows, slots, own(v)));
-  const parts = index.segments.map((segment) => attendSegment(attention, segment, q));
+  const parts = index.segments.flatMap((segment) => attendSegment(attention, segment, q));
   if (index.singles) parts.unshift(attendSingles(attention, index.singles, q));
   return parts;
 }
 
 function attendSingles(attention: ClassAttention, index: SinglesIndex, q: MxArray): MxArray {
-  const { group } = attention.index;
+  const {
+    index: { group },
+    options,
+  } = attention;
   const count = group.singles.length;
-  const heads = dimension(q, 1);
-  let queries = mx.slice(q, [group.offset, 0, 0], [group.offset + count, heads, dimension(q, 2)]);
+  let queries = queriesOf(q, options.ofOutputs ? group.firstOutput : group.offset, count);
   if (index.spread) queries = mx.take(queries, index.spread, 0);
   let out = attend(attention, mx.expandDims(queries, 2), [index.firstRow, index.rowCount], index.length, index.mask);
   if (index.gather) out = mx.take(out, index.gather, 0);
   return mx.reshape(out, [count, -1]);
 }
 
-function attendSegment(attention: ClassAttention, { segment, length, mask }: SegmentIndex, q: MxArray): MxArray {
-  const { row, count, offset } = segment;
-  const queries = mx.slice(q, [offset, 0, 0], [offset + count, dimension(q, 1), dimension(q, 2)]);
-  const out = attend(attention, mx.expandDims(mx.transpose(queries, [1, 0, 2]), 0), [row, 1], length, mask);
-  return mx.reshape(mx.transpose(out, [0, 2, 1, 3]), [count, -1]);
+/** Nothing where only outputs are asked for and none is in the segment. */
+function attendSegment(attention: ClassAttention, { segment, length, mask }: SegmentIndex, q: MxArray): MxArray[] {
+  const { row, count, offset, output } = segment;
+  const { ofOutputs = false } = attention.options;
+  if (ofOutputs && output === null) return [];
+  const asked = ofOutputs ? 1 : count;
+  const queries = queriesOf(q, ofOutputs ? output! : offset, asked);
+  const lastMask = mask && (asked === count ? mask : mx.slice(mask, [0, 0, count - 1, 0], [1, 1, count, length]));
+  const out = attend(attention, mx.expandDims(mx.transpose(queries, [1, 0, 2]), 0), [row, 1], length, lastMask);
+  return [mx.reshape(mx.transpose(out, [0, 2, 1, 3]), [asked, -1])];
+}
+
+/** [count, heads, headDim] */
+function queriesOf(q: MxArray, first: number, count: number): MxArray {
+  return mx.slice(q, [first, 0, 0], [first + count, dimension(q, 1), dimension(q, 2)]);
 }
 
 /** q [rows, heads, T, headDim] over the first `length` slots of so many rows; without a mask causal, the ends aligned. */

@@ -17,13 +17,23 @@ export function stretchesOf(layout: Layout): Int32Array {
   return Int32Array.from(plan);
 }
 
+/** [how many, from which row of q on] of each stretch's last tokens attend, when q has the outputs only. */
+function askedOf(layout: Layout): Int32Array {
+  const asked: number[] = [];
+  for (const { singles, segments, firstOutput } of layout.groups) {
+    for (let i = 0; i < singles.length; i++) asked.push(1, firstOutput + i);
+    for (const { output } of segments) asked.push(output === null ? 0 : 1, output ?? 0);
+  }
+  return Int32Array.from(asked);
+}
+
 export function openKernelAttention(
   layout: Layout,
   caches: readonly CacheSpec[],
   pair: (sizeClass: number, cache: number) => LayerPair,
 ): Attend {
   const stretches = stretchesOf(layout);
-  return (cache, q, k, v, { scale, softcap = 0, sinks = null }) => {
+  return (cache, q, k, v, { scale, softcap = 0, sinks = null, ofOutputs = false }) => {
     const spec = caches[cache]!;
     if (isState(spec)) throw new StartupError(`cache ${cache} holds a state, not keys`);
     const tensors: MxArray[] = layout.groups.flatMap(({ sizeClass }) => {
@@ -32,6 +42,7 @@ export function openKernelAttention(
     });
     const window = spec.kind === "window" ? spec.size! : 0;
     const chunk = spec.kind === "chunk" ? spec.size! : 0;
-    return mx.cpuAttend(q, k, v, sinks, tensors, stretches, valueDimOf(spec), window, chunk, scale, softcap);
+    const asked = ofOutputs ? askedOf(layout) : new Int32Array();
+    return mx.cpuAttend(q, k, v, sinks, tensors, stretches, asked, valueDimOf(spec), window, chunk, scale, softcap);
   };
 }

@@ -631,7 +631,7 @@ export function cpuMask(scores: MxArray, allowed: MxArray): MxArray {
   return checked(ffi.op_cpu_mask(scores, allowed));
 }
 
-/** Writes k and v to the caches and attends; plan: [class, row, start, count, offset] for each stretch of a sequence. */
+/** Writes k and v to the caches and attends; plan: [class, row, start, count, offset] for each stretch of a sequence; asked: [how many of its last tokens attend, from which row of q on] for each, empty: all do. */
 export function cpuAttend(
   q: MxArray,
   k: MxArray | null,
@@ -639,13 +639,14 @@ export function cpuAttend(
   sinks: MxArray | null,
   caches: readonly MxArray[],
   plan: Ints,
+  asked: Ints,
   value_dim: number,
   window: number,
   chunk: number,
   scale: number,
   softcap: number,
 ): MxArray {
-  return checked(ffi.op_cpu_attend(q, k, v, sinks, doubles(caches), caches.length, int32s(plan), plan.length, value_dim, window, chunk, scale, softcap));
+  return checked(ffi.op_cpu_attend(q, k, v, sinks, doubles(caches), caches.length, int32s(plan), plan.length, int32s(asked), asked.length, value_dim, window, chunk, scale, softcap));
 }
 
 /** Tokens of a row in all tensors [R, H, slots, D]: [count, sum of H D]. */

@@ -1,5 +1,5 @@
 /** Attention with grouped heads as most models have it; unusual ones write their own on top of `batch.attend`. */
-import type { AttentionCache, Batch } from "../kv/cache.ts";
+import { type AttentionCache, type Batch, narrowToOutputs } from "../kv/cache.ts";
 import type { MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
 import type { Linear } from "../nn/linear.ts";
@@ -11,6 +11,7 @@ import {
   type FusedQkv,
   type HeadShape,
   type Projections,
+  type Qkv,
   type QkvNames,
   SeparateProjections,
 } from "./projections.ts";
@@ -82,9 +83,17 @@ export class Attention {
   }
 
   forward(x: MxArray, batch: Batch): MxArray {
+    return this.#attend(this.projections.forward(x, batch), batch, batch);
+  }
+
+  forwardOutputs(x: MxArray, batch: Batch): MxArray {
+    return this.#attend(this.projections.forwardOutputs(x, batch), batch, narrowToOutputs(batch));
+  }
+
+  /** `asking`: the batch as it is for the queries. */
+  #attend([flatQ, flatK, flatV]: Qkv, batch: Batch, asking: Batch): MxArray {
     const { heads, kvHeads, headDim, softcap, changeQueries } = this.#spec;
-    const [flatQ, flatK, flatV] = this.projections.forward(x, batch);
-    const q = this.#place(flatQ, this.q_norm, heads, batch);
+    const q = this.#place(flatQ, this.q_norm, heads, asking);
     const k = this.#place(flatK, this.k_norm, kvHeads, batch);
     const v = mx.reshape(flatV, [-1, kvHeads, headDim]);
     const options = {
@@ -92,8 +101,8 @@ export class Attention {
       ...(softcap !== undefined && { softcap }),
       ...(this.sinks && { sinks: this.sinks.array }),
     };
-    const asked = changeQueries ? changeQueries(q, batch) : q;
-    return this.o_proj.forward(batch.attend(this.#cache, asked, k, v, options), batch);
+    const asked = changeQueries ? changeQueries(q, asking) : q;
+    return this.o_proj.forward(asking.attend(this.#cache, asked, k, v, options), asking);
   }
 
   /** Queries or keys, flat, to [T, heads, headDim], normalised and rotated. */

@@ -1,13 +1,21 @@
 /** One layer of a decoder: attention, then a feed-forward part, each added to what it got. */
-import type { Batch } from "../kv/cache.ts";
+import { type Batch, narrowToOutputs } from "../kv/cache.ts";
 import { times } from "../mlx/fast.ts";
 import type { MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
+import type { AdapterChoice } from "../nn/linear.ts";
 import type { Block, Norm } from "./decoder.ts";
 
 /** A part of a block: x [T, hidden] to [T, hidden]. */
 export interface Layer {
   forward(x: MxArray, batch: Batch): MxArray;
+  /** x [T, hidden] to [outputs, hidden], without what only the other tokens would need. */
+  forwardOutputs?(x: MxArray, batch: Batch): MxArray;
+}
+
+/** A part that sees each token by itself. */
+export interface TokenLayer {
+  forward(x: MxArray, batch: AdapterChoice): MxArray;
 }
 
 /** What a part's input and output are normalised by; null: nothing. */
@@ -19,7 +27,7 @@ export interface Norms {
 export interface BlockParts {
   attention: Layer;
   attentionNorms: Norms;
-  feedForward: Layer;
+  feedForward: TokenLayer;
   feedForwardNorms: Norms;
   /** The feed-forward part gets what attention gets, not what comes of it. */
   parallel?: boolean;
@@ -37,9 +45,24 @@ export class TransformerBlock implements Block {
   }
 
   forward(x: MxArray, batch: Batch): MxArray {
-    const { attention, attentionNorms, feedForward, feedForwardNorms, parallel } = this.#parts;
+    const { attention, attentionNorms } = this.#parts;
     const seen = normalise(attentionNorms.before, x);
-    const h = this.#add(x, normalise(attentionNorms.after, attention.forward(seen, batch)));
+    return this.#feed(x, seen, attention.forward(seen, batch), batch);
+  }
+
+  forwardOutputs(x: MxArray, batch: Batch): MxArray {
+    const { attention, attentionNorms } = this.#parts;
+    const { outputs } = batch;
+    if (outputs === null) return this.forward(x, batch);
+    const seen = normalise(attentionNorms.before, x);
+    const attended = attention.forwardOutputs?.(seen, batch) ?? mx.take(attention.forward(seen, batch), outputs, 0);
+    return this.#feed(mx.take(x, outputs, 0), mx.take(seen, outputs, 0), attended, narrowToOutputs(batch));
+  }
+
+  /** What comes after attention; all of the same tokens. */
+  #feed(x: MxArray, seen: MxArray, attended: MxArray, batch: AdapterChoice): MxArray {
+    const { attentionNorms, feedForward, feedForwardNorms, parallel } = this.#parts;
+    const h = this.#add(x, normalise(attentionNorms.after, attended));
     const fed = parallel && feedForwardNorms.before === null ? seen : normalise(feedForwardNorms.before, parallel ? x : h);
     return this.#add(h, normalise(feedForwardNorms.after, feedForward.forward(fed, batch)));
   }

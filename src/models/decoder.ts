@@ -13,6 +13,8 @@ import type { Weights } from "./weights.ts";
 /** A block of the stack: x [T, hidden] to [T, hidden]. */
 export interface Block {
   forward(x: MxArray, batch: Batch): MxArray;
+  /** As the last block: x [T, hidden] to [outputs, hidden], without what only the other tokens would need. */
+  forwardOutputs?(x: MxArray, batch: Batch): MxArray;
 }
 
 export interface Norm {
@@ -109,10 +111,16 @@ export class Decoder implements LanguageModel {
     let h = embedding.forward(batch.tokens);
     if (embeddingScale !== undefined) h = times(h, embeddingScale);
     if (changeEmbeddings) h = changeEmbeddings(h, batch);
-    for (const block of blocks) h = block.forward(h, batch);
-    if (batch.outputs !== null) h = mx.take(h, batch.outputs, 0);
-    return norm.forward(h);
+    for (const block of blocks.slice(0, -1)) h = block.forward(h, batch);
+    return norm.forward(forwardLast(blocks.at(-1)!, h, batch));
   }
+}
+
+/** Of the last block only the outputs are wanted, all of which the head gets. */
+export function forwardLast(block: Block, x: MxArray, batch: Batch): MxArray {
+  if (block.forwardOutputs) return block.forwardOutputs(x, batch);
+  const h = block.forward(x, batch);
+  return batch.outputs === null ? h : mx.take(h, batch.outputs, 0);
 }
 
 /** Names after `model.`, of the head after the root. */

@@ -1,7 +1,8 @@
 /** Where an attention layer's queries, keys and values come from. */
 import type { MxArray } from "../mlx/ffi.ts";
+import * as mx from "../mlx/ops.ts";
 import { cutColumns } from "../nn/columns.ts";
-import type { AdapterChoice, Linear } from "../nn/linear.ts";
+import { type AdapterChoice, type Linear, takeAdapters } from "../nn/linear.ts";
 import type { Weights } from "./weights.ts";
 
 export interface HeadShape {
@@ -16,7 +17,14 @@ export type Qkv = [q: MxArray, k: MxArray, v: MxArray];
 
 export interface Projections {
   forward(x: MxArray, batch: AdapterChoice): Qkv;
+  /** The queries of the batch's outputs only, all keys and values. */
+  forwardOutputs(x: MxArray, batch: Outputs): Qkv;
 }
+
+/** Rows of x that are asked for, int32; null: all. */
+type Outputs = AdapterChoice & { readonly outputs: MxArray | null };
+
+const takeRows = (x: MxArray, rows: MxArray | null) => (rows === null ? x : mx.take(x, rows, 0));
 
 export type QkvNames = readonly [q: string, k: string, v: string];
 
@@ -35,6 +43,12 @@ export class SeparateProjections implements Projections {
 
   forward(x: MxArray, batch: AdapterChoice): Qkv {
     return [this.q_proj.forward(x, batch), this.k_proj.forward(x, batch), this.v_proj.forward(x, batch)];
+  }
+
+  forwardOutputs(x: MxArray, batch: Outputs): Qkv {
+    const { outputs } = batch;
+    const q = this.q_proj.forward(takeRows(x, outputs), takeAdapters(batch, outputs));
+    return [q, this.k_proj.forward(x, batch), this.v_proj.forward(x, batch)];
   }
 }
 
@@ -63,5 +77,10 @@ export class FusedProjection implements Projections {
 
   forward(x: MxArray, batch: AdapterChoice): Qkv {
     return this.#cut(this.#linear.forward(x, batch), this.#shape);
+  }
+
+  forwardOutputs(x: MxArray, batch: Outputs): Qkv {
+    const [q, k, v] = this.forward(x, batch);
+    return [takeRows(q, batch.outputs), k, v];
   }
 }

@@ -15,12 +15,12 @@ describe("the layout of a step", () => {
   test("puts each class together, single tokens by row before longer stretches", () => {
     const rows = place([8, 20, 8, 30, 8, 12]);
     const spans = [
-      { sequence: 4, start: 5, count: 1 },
-      { sequence: 1, start: 3, count: 7 },
-      { sequence: 2, start: 0, count: 3 },
-      { sequence: 0, start: 7, count: 1 },
-      { sequence: 3, start: 29, count: 1 },
-      { sequence: 5, start: 0, count: 12 },
+      { sequence: 4, start: 5, count: 1, sample: true },
+      { sequence: 1, start: 3, count: 7, sample: true },
+      { sequence: 2, start: 0, count: 3, sample: false },
+      { sequence: 0, start: 7, count: 1, sample: true },
+      { sequence: 3, start: 29, count: 1, sample: true },
+      { sequence: 5, start: 0, count: 12, sample: true },
     ];
     expect(layOut(spans, rows)).toEqual({
       tokenCount: 25,
@@ -29,27 +29,51 @@ describe("the layout of a step", () => {
         {
           sizeClass: 0,
           offset: 0,
+          firstOutput: 0,
           count: 5,
           singles: [
             { row: 0, position: 7 },
             { row: 2, position: 5 },
           ],
-          segments: [{ row: 1, start: 0, count: 3, offset: 2 }],
+          segments: [{ row: 1, start: 0, count: 3, offset: 2, output: null }],
         },
-        { sizeClass: 1, offset: 5, count: 12, singles: [], segments: [{ row: 0, start: 0, count: 12, offset: 5 }] },
+        {
+          sizeClass: 1,
+          offset: 5,
+          firstOutput: 2,
+          count: 12,
+          singles: [],
+          segments: [{ row: 0, start: 0, count: 12, offset: 5, output: 2 }],
+        },
         {
           sizeClass: 2,
           offset: 17,
+          firstOutput: 3,
           count: 8,
           singles: [{ row: 1, position: 29 }],
-          segments: [{ row: 0, start: 3, count: 7, offset: 18 }],
+          segments: [{ row: 0, start: 3, count: 7, offset: 18, output: 4 }],
         },
       ],
+      outputs: [0, 1, 16, 17, 24],
     });
   });
 
+  test("has one output where none is wanted; a token without output is a stretch", () => {
+    const spans = [
+      { sequence: 0, start: 0, count: 1, sample: false },
+      { sequence: 1, start: 3, count: 4, sample: false },
+    ];
+    const { groups, outputs } = layOut(spans, place([8, 8]));
+    expect(outputs).toEqual([0]);
+    expect(groups[0]!.singles).toEqual([]);
+    expect(groups[0]!.segments.map(({ count, output }) => [count, output])).toEqual([
+      [1, 0],
+      [4, null],
+    ]);
+  });
+
   test("of nothing is empty", () => {
-    expect(layOut([], place([]))).toEqual({ groups: [], order: [], tokenCount: 0 });
+    expect(layOut([], place([]))).toEqual({ groups: [], order: [], tokenCount: 0, outputs: [] });
   });
 
   test("covers every token of random spans once, in the order that it tells", () => {
@@ -59,9 +83,10 @@ describe("the layout of a step", () => {
       const rows = place(lengths);
       const spans = lengths.flatMap((length, sequence) => {
         const start = random.int(0, length - 1);
-        return random.chance(0.3) ? [] : [{ sequence, start, count: random.chance(0.5) ? 1 : random.int(1, length - start) }];
+        const count = random.chance(0.5) ? 1 : random.int(1, length - start);
+        return random.chance(0.3) ? [] : [{ sequence, start, count, sample: random.chance(0.7) }];
       });
-      const { groups, order, tokenCount } = layOut(spans, rows);
+      const { groups, order, tokenCount, outputs } = layOut(spans, rows);
       expect(tokenCount).toBe(spans.reduce((sum, { count }) => sum + count, 0));
       expect(order.toSorted((a, b) => a - b)).toEqual(spans.map((_, i) => i));
       // Each group's stretches, as [row, start, count], must be those of the spans in the order told.
@@ -82,6 +107,13 @@ describe("the layout of a step", () => {
         return [sizeClass, row, start, count, offset - count];
       });
       expect(laid).toEqual(expected);
+      const sampled = told.flatMap(({ sample }, i) => (sample ? [expected[i]![4]! + told[i]!.count - 1] : []));
+      if (sampled.length > 0) expect(outputs).toEqual(sampled);
+      const placed = groups.flatMap(({ singles, segments, offset, firstOutput }) => [
+        ...singles.map((_, i) => [firstOutput + i, offset + i]),
+        ...segments.flatMap(({ output, offset, count }) => (output === null ? [] : [[output, offset + count - 1]])),
+      ]);
+      expect(placed).toEqual(outputs.map((token, output) => [output, token]));
     }
   });
 });

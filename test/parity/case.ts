@@ -95,10 +95,14 @@ function runAlone(loaded: LoadedModel, sequences: readonly CaseSequence[], adapt
 
 /**
  * All sequences, with each adapter of the list, in one batch: chunks of changing sizes, decoding rows beside them, joins,
- * leaves, class changes. Neighbouring rows have different adapters.
+ * leaves, class changes. Neighbouring rows have different adapters. Beside it the same with the logits of some last tokens only, which
+ * must be the same: `narrowed` is the largest difference.
  */
-function runRagged(loaded: LoadedModel, sequences: readonly CaseSequence[], adapters: readonly number[]): Float32Array[][] {
+function runRagged(loaded: LoadedModel, sequences: readonly CaseSequence[], adapters: readonly number[]) {
   const driver = new Driver(loaded, 8, 16);
+  const narrow = new Driver(loaded, 8, 16);
+  const sampled = ({ sequence, ids }: DriverSpan) => (sequence + ids[0]!) % 3 > 0;
+  let narrowed = 0;
   const rows = sequences.flatMap(({ prompt, decode }, i) =>
     adapters.map((adapter, j) => {
       const id = i * adapters.length + j;
@@ -119,17 +123,25 @@ function runRagged(loaded: LoadedModel, sequences: readonly CaseSequence[], adap
         spans.push({ sequence: row.id, ids: row.ids.slice(row.at, row.at + count), adapter: row.adapter });
       }
       if (spans.length === 0) continue;
+      const outputs = narrow.stepOutputs(spans, sampled);
       driver.step(spans).forEach((logits, i) => {
+        const wanted = sampled(spans[i]!)
+          ? logits.subarray(logits.length - logits.length / spans[i]!.ids.length)
+          : new Float32Array();
+        narrowed = Math.max(narrowed, maxError(outputs[i]!, wanted));
         const row = rows[spans[i]!.sequence]!;
         row.parts.push(logits);
         row.at += spans[i]!.ids.length;
-        if (row.at === row.ids.length) driver.leave(row.id);
+        if (row.at !== row.ids.length) return;
+        driver.leave(row.id);
+        narrow.leave(row.id);
       });
     }
   } finally {
     driver.free();
+    narrow.free();
   }
-  return adapters.map((_, j) => sequences.map((_, i) => join32(rows[i * adapters.length + j]!.parts)));
+  return { narrowed, logits: adapters.map((_, j) => sequences.map((_, i) => join32(rows[i * adapters.length + j]!.parts))) };
 }
 
 function join32(parts: readonly Float32Array[]): Float32Array {
@@ -174,7 +186,8 @@ export async function measureCase(directory: string, modes = MODES): Promise<Cas
   const ragged = () => {
     const twice = [...variants, ...variants];
     const numbers = twice.map(({ adapter }) => adapter);
-    return runRagged(loaded, sequences, numbers).map((logits, i) => compare(logits, sequences, twice[i]!.expected));
+    const { narrowed, logits } = runRagged(loaded, sequences, numbers);
+    return [narrowed, ...logits.map((rows, i) => compare(rows, sequences, twice[i]!.expected))];
   };
   try {
     const errors = { alone: 0, ragged: 0 };

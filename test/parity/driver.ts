@@ -36,7 +36,17 @@ export class Driver {
 
   /** Feeds tokens of several sequences in one pass; returns per span the logits [count, vocab] as one flat array each. */
   step(spans: readonly DriverSpan[]): Float32Array[] {
-    const planned = spans.map(({ sequence, ids, adapter = 0 }, index) => {
+    return this.#step(spans, () => true, true);
+  }
+
+  /** As the engine does it: the logits [vocab] of the last tokens of those that are sampled, nothing of the others. */
+  stepOutputs(spans: readonly DriverSpan[], sampled: (span: DriverSpan) => boolean): Float32Array[] {
+    return this.#step(spans, sampled, false);
+  }
+
+  #step(spans: readonly DriverSpan[], sampled: (span: DriverSpan) => boolean, all: boolean): Float32Array[] {
+    const planned = spans.map((span, index) => {
+      const { sequence, ids, adapter = 0 } = span;
       const start = this.#lengths.get(sequence) ?? 0;
       if (!this.rows.ensure(sequence, start + ids.length, start)) throw new Error("no room");
       this.#lengths.set(sequence, start + ids.length);
@@ -46,7 +56,7 @@ export class Driver {
         start,
         count: ids.length,
         pending: 0,
-        sample: true,
+        sample: sampled(span),
         adapter,
         token: (position: number) => ids[position - start]!,
       };
@@ -54,15 +64,17 @@ export class Driver {
     const vocab = this.#loaded.model.vocabSize;
     const results: Float32Array[] = new Array(spans.length);
     scope(() => {
-      const open = openBatch(planned, this.rows, this.pool, null, true);
+      const open = openBatch(planned, this.rows, this.pool, null, all);
       const logits = mx.contiguous(mx.astype(this.#loaded.model.forward(open.batch), DTYPES.float32));
       evaluate(logits, ...this.pool.changed());
       this.pool.settle();
-      const all = readFloats(logits);
-      open.spans.forEach((span, i) => {
-        const from = open.offsets[i]! * vocab;
-        results[span.index] = all.slice(from, from + span.count * vocab);
-      });
+      const values = readFloats(logits);
+      let at = 0;
+      for (const { index, count, sample } of open.spans) {
+        const rows = all ? count : Number(sample);
+        results[index] = values.slice(at * vocab, (at + rows) * vocab);
+        at += rows;
+      }
     });
     for (const { sequence, start, count } of planned) this.rows.advance(sequence, start + count);
     return results;

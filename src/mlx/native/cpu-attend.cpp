@@ -12,9 +12,10 @@ namespace {
 
 struct Stretch {
   int64_t sizeClass, row, start, count, offset;
+  int64_t asked, query;  // so many of the last tokens attend, with the queries from there on
 };
 
-// Part of a stretch that one work item attends for one key-value head.
+// Part of a stretch's queries that one work item attends for one key-value head.
 struct AttendItem {
   const Stretch* stretch;
   int64_t first, count;
@@ -30,9 +31,12 @@ const float* floats(const void* p) { return static_cast<const float*>(p); }
 
 mx::array cpu_attend(
     const mx::array& q, const std::optional<mx::array>& k, const std::optional<mx::array>& v, const std::optional<mx::array>& sinks,
-    const std::vector<mx::array>& caches, const std::vector<int>& plan, const AttendOptions& o, mx::Stream s) {
+    const std::vector<mx::array>& caches, const std::vector<int>& plan, const std::vector<int>& asked, const AttendOptions& o,
+    mx::Stream s) {
   require(!caches.empty() && caches[0].ndim() == 4 && q.ndim() == 3, "attend: q [T, H, D], caches [R, Hkv, slots, D]");
-  int64_t tokens = q.shape(0), heads = q.shape(1), dim = q.shape(2), value_dim = o.value_dim;
+  int64_t queries = q.shape(0), heads = q.shape(1), dim = q.shape(2), value_dim = o.value_dim;
+  // All tokens of the batch; without k nothing of them is read but the queries.
+  int64_t tokens = k ? k->shape(0) : asked.empty() ? queries : INT64_MAX;
   int64_t kv_heads = caches[0].shape(1);
   int64_t classes = 0;
   for (size_t i = 0; i < plan.size(); i += 5) classes = std::max<int64_t>(classes, plan[i] + 1);
@@ -40,9 +44,10 @@ mx::array cpu_attend(
   const bool latent = static_cast<int64_t>(caches.size()) == classes;
   const int64_t parts = latent ? 1 : 2;
   require(kv_heads > 0 && heads % kv_heads == 0 && plan.size() % 5 == 0 && !plan.empty(), "attend: heads or plan");
+  require(asked.empty() ? tokens == queries : asked.size() * 5 == plan.size() * 2, "attend: queries");
   require(static_cast<int64_t>(caches.size()) == classes * parts && value_dim > 0 && (!latent || value_dim <= dim), "attend: caches");
   require(o.window >= 0 && o.chunk >= 0, "attend: a negative window");
-  require(!k || (k->ndim() == 3 && k->shape(0) == tokens && k->shape(1) == kv_heads && k->shape(2) == dim), "attend: k [T, Hkv, D]");
+  require(!k || (k->ndim() == 3 && k->shape(1) == kv_heads && k->shape(2) == dim), "attend: k [T, Hkv, D]");
   require(k ? latent == !v : !v, "attend: v where there is k, but for a latent cache");
   require(!v || (v->ndim() == 3 && v->shape(0) == tokens && v->shape(1) == kv_heads && v->shape(2) == value_dim), "attend: v [T, Hkv, Dv]");
   require(!sinks || (sinks->ndim() == 1 && sinks->shape(0) == heads), "attend: sinks [H]");
@@ -56,16 +61,21 @@ mx::array cpu_attend(
   const bool ring = o.window > 0 || o.chunk > 0;
   const int64_t reach = o.window > 0 ? o.window - 1 : o.chunk > 0 ? o.chunk - 1 : 0;
   std::vector<Stretch> stretches;
+  int64_t unanswered = queries;
   for (size_t i = 0; i < plan.size(); i += 5) {
-    Stretch t{plan[i], plan[i + 1], plan[i + 2], plan[i + 3], plan[i + 4]};
+    Stretch t{plan[i], plan[i + 1], plan[i + 2], plan[i + 3], plan[i + 4], plan[i + 3], plan[i + 4]};
+    if (!asked.empty()) t.asked = asked[i / 5 * 2], t.query = asked[i / 5 * 2 + 1];
     require(t.sizeClass >= 0, "attend: no such class");
     const mx::array& cache = caches[t.sizeClass * parts];
     int64_t slots = cache.shape(2);
     require(t.row >= 0 && t.row < cache.shape(0) && t.start >= 0 && t.count > 0, "attend: outside of the cache");
     require(t.start + t.count <= slots || (ring && std::min(t.start, reach) + t.count <= slots), "attend: more than the row has room for");
-    require(t.offset >= 0 && t.offset + t.count <= tokens, "attend: outside of the batch");
+    require(t.offset >= 0 && t.count <= tokens - t.offset, "attend: outside of the batch");
+    require(t.asked >= 0 && t.asked <= t.count && t.query >= 0 && t.query + t.asked <= queries, "attend: outside of the queries");
     stretches.push_back(t);
+    unanswered -= t.asked;
   }
+  require(unanswered == 0, "attend: queries of no stretch");
   std::vector<int64_t> slots_of;
   for (size_t i = 0; i < caches.size(); i += parts) slots_of.push_back(caches[i].shape(2));
   std::vector<mx::array> inputs{cpu_plain(q, s)};
@@ -74,7 +84,7 @@ mx::array cpu_attend(
   const int64_t k_at = 1, v_at = 2, sinks_at = 1 + (k ? 1 : 0) + (v ? 1 : 0), caches_at = sinks_at + (sinks ? 1 : 0);
   const bool writes = k.has_value(), writes_v = v.has_value(), sunk = sinks.has_value();
   inputs.insert(inputs.end(), caches.begin(), caches.end());
-  mx::Shape shape{static_cast<int>(tokens), static_cast<int>(heads * value_dim)};
+  mx::Shape shape{static_cast<int>(queries), static_cast<int>(heads * value_dim)};
   auto run = [=](const std::vector<const void*>& in, void* out) {
     // A group of many heads (latent attention has them all in one) is shared among threads.
     const int64_t group = heads / kv_heads, parts_of_group = (group + kPanel - 1) / kPanel, per_part = (group + parts_of_group - 1) / parts_of_group;
@@ -82,10 +92,14 @@ mx::array cpu_attend(
     // Long stretches are shared by blocks of queries; every item is one block, all key-value heads.
     std::vector<AttendItem> items;
     for (const Stretch& t : stretches)
-      for (int64_t first = 0; first < t.count; first += block) items.push_back({&t, first, std::min(block, t.count - first)});
+      for (int64_t first = 0; first < t.asked; first += block) items.push_back({&t, first, std::min(block, t.asked - first)});
     // The longest first, so that no thread is left with one at the end.
+    auto keys_of = [](const AttendItem& item) {
+      const Stretch& t = *item.stretch;
+      return t.start + t.count - t.asked + item.first + item.count;
+    };
     auto cost = [&](const AttendItem& item) {
-      int64_t keys = item.stretch->start + item.first + item.count;
+      int64_t keys = keys_of(item);
       return item.count * (ring ? std::min(keys, reach + item.count) : keys);
     };
     std::stable_sort(items.begin(), items.end(), [&](const AttendItem& a, const AttendItem& b) { return cost(a) > cost(b); });
@@ -106,28 +120,33 @@ mx::array cpu_attend(
     parallel_for(total, [&](int64_t i) {
       const AttendItem& item = items[i / (kv_heads * parts_of_group)];
       const Stretch& t = *item.stretch;
-      int64_t head = i / parts_of_group % kv_heads, token = t.offset + item.first;
+      int64_t head = i / parts_of_group % kv_heads, query = t.query + item.first;
       int64_t first_head = i % parts_of_group * per_part;
       AttentionTask task;
-      task.q = floats(in[0]) + (token * heads + head * group + first_head) * dim;
+      task.q = floats(in[0]) + (query * heads + head * group + first_head) * dim;
       task.q_stride = heads * dim;
       task.k = cache_row(t, 0, head);
       task.v = latent ? task.k : cache_row(t, 1, head);
       task.k_stride = dim;
       task.v_stride = latent ? dim : value_dim;
       task.slots = slots_of[t.sizeClass];
-      task.out = static_cast<float*>(out) + (token * heads + head * group + first_head) * value_dim;
+      task.out = static_cast<float*>(out) + (query * heads + head * group + first_head) * value_dim;
       task.out_stride = heads * value_dim;
       task.heads = static_cast<int>(std::min(per_part, group - first_head));
       task.dim = static_cast<int>(dim);
       task.value_dim = static_cast<int>(value_dim);
       task.tokens = static_cast<int>(item.count);
-      task.keys = static_cast<int>(t.start + item.first + item.count);
+      task.keys = static_cast<int>(keys_of(item));
       task.window = o.window;
       task.chunk = o.chunk;
       task.scale = o.scale;
       task.softcap = o.softcap;
       task.sinks = sunk ? floats(in[sinks_at]) + head * group + first_head : nullptr;
+      // The first keys of what this thread will probably take next.
+      if (int64_t next = i + compute_threads(); next < total) {
+        const float* keys = cache_row(*items[next / (kv_heads * parts_of_group)].stretch, 0, next / parts_of_group % kv_heads);
+        for (int64_t at = 0; at < 32 * dim; at += 16) __builtin_prefetch(keys + at, 0, 2);
+      }
       thread_local std::vector<float> scratch;
       size_t need = static_cast<size_t>(attention_scratch(task));
       if (scratch.size() < need) scratch.resize(need);

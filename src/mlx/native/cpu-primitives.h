@@ -90,14 +90,15 @@ mx::array cpu_mask(const mx::array& scores, const mx::array& allowed, mx::Stream
 // Writes k [T, Hkv, D] and v [T, Hkv, Dv] (without them nothing is written) to the caches and attends. `caches`: the k tensor
 // [R, Hkv, slots, D] and the v tensor [R, Hkv, slots, Dv] of each class in turn, or, without v, the k tensors alone: then the
 // values are the first Dv numbers of the keys. `plan`: int32 rows of [class, row, start, count, offset], one for each stretch of a
-// sequence. Position p lies in slot p % slots. Options as in AttentionTask.
+// sequence. `asked`: int32 rows of [n, first], as many: the last n tokens of the stretch attend, their queries are those of q from
+// `first` on; empty: all do, q has the batch's tokens. Position p lies in slot p % slots. Options as in AttentionTask.
 struct AttendOptions {
   int value_dim, window, chunk;
   float scale, softcap;
 };
 mx::array cpu_attend(
     const mx::array& q, const std::optional<mx::array>& k, const std::optional<mx::array>& v, const std::optional<mx::array>& sinks,
-    const std::vector<mx::array>& caches, const std::vector<int>& plan, const AttendOptions& options, mx::Stream s);
+    const std::vector<mx::array>& caches, const std::vector<int>& plan, const std::vector<int>& asked, const AttendOptions& options, mx::Stream s);
 
 // Tokens [start, start + count) of a row in all tensors [R, H, slots, D] of a class: [count, sum of H D].
 mx::array cpu_export_tokens(const std::vector<mx::array>& caches, int row, int start, int count, mx::Stream s);

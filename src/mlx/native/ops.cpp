@@ -899,7 +899,7 @@ SHIM_EXPORT Handle op_cpu_mask(Handle scores_, Handle allowed_) {
   });
 }
 
-SHIM_EXPORT Handle op_cpu_attend(Handle q_, Handle k_, Handle v_, Handle sinks_, const double* caches_, int32_t caches_n, const int32_t* plan_, int32_t plan_n, int32_t value_dim, int32_t window, int32_t chunk, double scale_, double softcap_) {
+SHIM_EXPORT Handle op_cpu_attend(Handle q_, Handle k_, Handle v_, Handle sinks_, const double* caches_, int32_t caches_n, const int32_t* plan_, int32_t plan_n, const int32_t* asked_, int32_t asked_n, int32_t value_dim, int32_t window, int32_t chunk, double scale_, double softcap_) {
   return guard([&]() -> Handle {
     const mx::array& q = array_at(q_);
     std::optional<mx::array> k = optional_at(k_);
@@ -907,9 +907,10 @@ SHIM_EXPORT Handle op_cpu_attend(Handle q_, Handle k_, Handle v_, Handle sinks_,
     std::optional<mx::array> sinks = optional_at(sinks_);
     std::vector<mx::array> caches = arrays_at(caches_, caches_n);
     std::vector<int> plan(plan_, plan_ + plan_n);
+    std::vector<int> asked(asked_, asked_ + asked_n);
     float scale = static_cast<float>(scale_);
     float softcap = static_cast<float>(softcap_);
-    return hold(cpu_attend(q, k, v, sinks, caches, plan, {value_dim, window, chunk, scale, softcap}, S));
+    return hold(cpu_attend(q, k, v, sinks, caches, plan, asked, {value_dim, window, chunk, scale, softcap}, S));
   });
 }
 

@@ -12,7 +12,7 @@ import { probit } from "../../nn/probit.ts";
 import { Rope } from "../../nn/rope.ts";
 import { AltUp, type AltUpSpec, streamOf } from "../altup.ts";
 import { CacheList, type DecoderConfig, readDecoderConfig } from "../decoder.ts";
-import { cacheOwners, dropSharedKeys } from "../kv-sharing.ts";
+import { cacheOwners, dropSharedKeys, forwardSharing } from "../kv-sharing.ts";
 import { readLayerTypes } from "../layer-types.ts";
 import { GatedMlp } from "../mlp.ts";
 import type { Architecture, LanguageModel } from "../model.ts";
@@ -195,7 +195,7 @@ class Gemma3nModel implements LanguageModel {
 
   /** What the head gets: [outputs, hidden], after the last norm. */
   hidden(batch: Batch): MxArray {
-    const { hiddenSize, streams } = this.#config;
+    const { hiddenSize, streams, firstShared } = this.#config;
     const h = times(this.embed_tokens.forward(batch.tokens), Math.sqrt(hiddenSize));
     const inputs = this.per_layer.forward(h, batch);
     // The further streams begin, and end, with the magnitude of the first.
@@ -207,12 +207,11 @@ class Gemma3nModel implements LanguageModel {
       h,
       this.altup_projections.map((projection) => projection.forward(h, batch)),
     );
-    let x = mx.concatenate(
+    const streamed = mx.concatenate(
       begin.map((stream) => mx.expandDims(stream, 1)),
       1,
     );
-    for (const [i, layer] of this.layers.entries()) x = layer.forward(x, inputs[i]!, batch);
-    if (batch.outputs !== null) x = mx.take(x, batch.outputs, 0);
+    const x = forwardSharing(this.layers, firstShared, streamed, inputs, batch);
     const choice = takeAdapters(batch, batch.outputs);
     const end = beside(
       streamOf(x, 0),

@@ -8,7 +8,7 @@ import { type Linear, takeAdapters } from "../../nn/linear.ts";
 import type { RmsNorm } from "../../nn/norm.ts";
 import type { Parameter } from "../../nn/parameter.ts";
 import { CacheList } from "../decoder.ts";
-import { cacheOwners, dropSharedKeys } from "../kv-sharing.ts";
+import { cacheOwners, dropSharedKeys, forwardSharing } from "../kv-sharing.ts";
 import { GatedMlp } from "../mlp.ts";
 import type { Architecture, LanguageModel } from "../model.ts";
 import { PerLayerGate, PerLayerInputs } from "../per-layer-inputs.ts";
@@ -98,11 +98,9 @@ class Gemma4Model implements LanguageModel {
 
   /** What the head gets: [outputs, hidden], after the last norm. */
   hidden(batch: Batch): MxArray {
-    let h = times(this.embed_tokens.forward(batch.tokens), Math.sqrt(this.#config.hiddenSize));
-    const inputs = this.per_layer?.forward(h, batch);
-    for (const [i, layer] of this.layers.entries()) h = layer.forward(h, inputs?.[i], batch);
-    if (batch.outputs !== null) h = mx.take(h, batch.outputs, 0);
-    return this.norm.forward(h);
+    const { hiddenSize, firstShared } = this.#config;
+    const h = times(this.embed_tokens.forward(batch.tokens), Math.sqrt(hiddenSize));
+    return this.norm.forward(forwardSharing(this.layers, firstShared, h, this.per_layer?.forward(h, batch), batch));
   }
 }
 
