@@ -8,7 +8,7 @@
 #define KERNELS kernels_avx512
 #define KERNELS_NAME "avx512"
 #define LANES 16
-#define ROWS 12
+#define ROWS 14
 #define VECTORS 2
 #include "cpu-kernels.inc"
 #if defined(__clang__)
