@@ -273,9 +273,19 @@ export const OPS = {
     doc: "Copies the first slots of a row of each `from` [R, H, slots, D] to a row of `to`, in place; negative: a whole row. [1]: it is done",
   },
   cpu_linear: {
-    args: { x: "array", packed: "array", bias: "array?", n: "int" },
-    cpp: "cpu_linear(x, packed, bias, n, S)",
-    doc: "x [..., k] times a packed matrix of n rows, plus bias [n]",
+    args: { x: "array", packed: "array", bias: "array?", n: "int", group: "int", bits: "int" },
+    cpp: "cpu_linear(x, packed, bias, n, group, bits, S)",
+    doc: "x [..., k] times a packed matrix of n rows, plus bias [n]; bits: of a quantized one, 0 for a dense one",
+  },
+  cpu_linears: {
+    args: { x: "array", packed: "arrays", biases: "arrays", n: "ints", group: "int", bits: "int" },
+    cpp: "cpu_linears(x, packed, biases, n, group, bits, S)[0]",
+    doc: "x times several packed matrices of n rows each, plus biases for all or none; the further products are its other outputs",
+  },
+  cpu_gated_linear: {
+    args: { x: "array", gate: "array", up: "array", n: "int", group: "int", bits: "int", gelu: "bool" },
+    cpp: "cpu_gated_linear(x, gate, up, n, group, bits, gelu, S)",
+    doc: "silu (or gelu) of x times one packed matrix of n rows, times x times another one",
   },
   cpu_rows: {
     args: { packed: "array", ids: "array" },
@@ -285,17 +295,12 @@ export const OPS = {
   cpu_quantized_pack: {
     args: { weight: "array", scales: "array", biases: "array", k: "int", group: "int", bits: "int" },
     cpp: "cpu_quantized_pack(weight, scales, biases, k, group, bits, S)",
-    doc: "An affine-quantized matrix [n, k] in the layout that cpuQuantizedLinear reads",
+    doc: "An affine-quantized matrix [n, k] in the layout that cpuLinear reads",
   },
   cpu_float_pack: {
     args: { weight: "array", scales: "array", k: "int", group: "int" },
     cpp: "cpu_float_pack(weight, scales, k, group, S)",
     doc: "The same for mxfp4 (groups of 32) and nvfp4 (of 16); such a matrix has 4 bits for whoever reads it",
-  },
-  cpu_quantized_linear: {
-    args: { x: "array", packed: "array", bias: "array?", n: "int", group: "int", bits: "int" },
-    cpp: "cpu_quantized_linear(x, packed, bias, n, group, bits, S)",
-    doc: "x [..., k] times a packed quantized matrix of n rows, plus bias [n]",
   },
   cpu_quantized_rows: {
     args: { packed: "array", ids: "array", k: "int", group: "int", bits: "int" },

@@ -476,9 +476,34 @@ export function cpuCopyRow(
   return checked(ffi.op_cpu_copy_row(doubles(from), from.length, doubles(to), to.length, fromRow, toRow, int32s(slots), slots.length));
 }
 
-/** x [..., k] times a packed matrix of n rows, plus bias [n]. */
-export function cpuLinear(x: MxArray, packed: MxArray, bias: MxArray | null, n: number): MxArray {
-  return checked(ffi.op_cpu_linear(x, packed, bias, n));
+/** x [..., k] times a packed matrix of n rows, plus bias [n]; bits: of a quantized one, 0 for a dense one. */
+export function cpuLinear(x: MxArray, packed: MxArray, bias: MxArray | null, n: number, group: number, bits: number): MxArray {
+  return checked(ffi.op_cpu_linear(x, packed, bias, n, group, bits));
+}
+
+/** x times several packed matrices of n rows each, plus biases for all or none; the further products are its other outputs. */
+export function cpuLinears(
+  x: MxArray,
+  packed: readonly MxArray[],
+  biases: readonly MxArray[],
+  n: Ints,
+  group: number,
+  bits: number,
+): MxArray {
+  return checked(ffi.op_cpu_linears(x, doubles(packed), packed.length, doubles(biases), biases.length, int32s(n), n.length, group, bits));
+}
+
+/** silu (or gelu) of x times one packed matrix of n rows, times x times another one. */
+export function cpuGatedLinear(
+  x: MxArray,
+  gate: MxArray,
+  up: MxArray,
+  n: number,
+  group: number,
+  bits: number,
+  gelu: boolean,
+): MxArray {
+  return checked(ffi.op_cpu_gated_linear(x, gate, up, n, group, bits, gelu));
 }
 
 /** Rows of a packed matrix, float32 [ids, k]. */
@@ -486,7 +511,7 @@ export function cpuRows(packed: MxArray, ids: MxArray): MxArray {
   return checked(ffi.op_cpu_rows(packed, ids));
 }
 
-/** An affine-quantized matrix [n, k] in the layout that cpuQuantizedLinear reads. */
+/** An affine-quantized matrix [n, k] in the layout that cpuLinear reads. */
 export function cpuQuantizedPack(
   weight: MxArray,
   scales: MxArray,
@@ -501,18 +526,6 @@ export function cpuQuantizedPack(
 /** The same for mxfp4 (groups of 32) and nvfp4 (of 16); such a matrix has 4 bits for whoever reads it. */
 export function cpuFloatPack(weight: MxArray, scales: MxArray, k: number, group: number): MxArray {
   return checked(ffi.op_cpu_float_pack(weight, scales, k, group));
-}
-
-/** x [..., k] times a packed quantized matrix of n rows, plus bias [n]. */
-export function cpuQuantizedLinear(
-  x: MxArray,
-  packed: MxArray,
-  bias: MxArray | null,
-  n: number,
-  group: number,
-  bits: number,
-): MxArray {
-  return checked(ffi.op_cpu_quantized_linear(x, packed, bias, n, group, bits));
 }
 
 /** Rows of a packed quantized matrix, float32 [ids, k]. */

@@ -163,7 +163,7 @@ export function buildDecoder(
     vocabSize: config.vocabSize,
     contextLength: config.contextLength,
     caches: caches.specs,
-    embedding: weights.embedding(`${prefix}.${names.embedding}`, config.vocabSize, config.hiddenSize),
+    embedding: weights.embedding(`${prefix}.${names.embedding}`, config.vocabSize, config.hiddenSize, { head: config.tied }),
     blocks: Array.from({ length: config.layers }, (_, i) => block(`${prefix}.${names.layers}.${i}`, i)),
     norm: norm ?? weights.norm(`${prefix}.${names.norm}`, config.hiddenSize, config.normEps),
     head: config.tied ? null : weights.linear(`${root}${names.head}`, config.hiddenSize, config.vocabSize, headBias),

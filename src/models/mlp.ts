@@ -2,6 +2,7 @@ import { swiglu } from "../mlx/fast.ts";
 import type { MxArray } from "../mlx/ffi.ts";
 import { cutColumns } from "../nn/columns.ts";
 import type { AdapterChoice, Linear } from "../nn/linear.ts";
+import { forwardGated, type GatedActivation } from "../nn/together.ts";
 import type { Weights } from "./weights.ts";
 
 export interface MlpSpec {
@@ -9,7 +10,7 @@ export interface MlpSpec {
   intermediateSize: number;
   bias?: boolean;
   /** Of gate and up; silu(gate) * up by default. */
-  activation?: (gate: MxArray, up: MxArray) => MxArray;
+  activation?: GatedActivation;
   /** `gate_proj`, `up_proj` and `down_proj` by default. */
   names?: readonly [gate: string, up: string, down: string];
 }
@@ -19,7 +20,7 @@ export class GatedMlp {
   readonly gate_proj: Linear;
   readonly up_proj: Linear;
   readonly down_proj: Linear;
-  readonly #activation: (gate: MxArray, up: MxArray) => MxArray;
+  readonly #activation: GatedActivation;
 
   constructor(spec: MlpSpec, weights: Weights, prefix: string) {
     const { hiddenSize, intermediateSize, bias = false, activation = swiglu } = spec;
@@ -31,7 +32,7 @@ export class GatedMlp {
   }
 
   forward(x: MxArray, batch: AdapterChoice): MxArray {
-    return this.down_proj.forward(this.#activation(this.gate_proj.forward(x, batch), this.up_proj.forward(x, batch)), batch);
+    return this.down_proj.forward(forwardGated(this.gate_proj, this.up_proj, this.#activation, x, batch), batch);
   }
 }
 
@@ -45,7 +46,7 @@ export class FusedGatedMlp {
   readonly gate_up_proj: Linear;
   readonly down_proj: Linear;
   readonly #widths: readonly number[];
-  readonly #activation: (gate: MxArray, up: MxArray) => MxArray;
+  readonly #activation: GatedActivation;
 
   constructor(spec: FusedMlpSpec, weights: Weights, prefix: string) {
     const { hiddenSize, intermediateSize, bias = false, activation = swiglu } = spec;

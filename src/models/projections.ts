@@ -3,6 +3,7 @@ import type { MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
 import { cutColumns } from "../nn/columns.ts";
 import { type AdapterChoice, type Linear, takeAdapters } from "../nn/linear.ts";
+import { forwardAll } from "../nn/together.ts";
 import type { Weights } from "./weights.ts";
 
 export interface HeadShape {
@@ -24,8 +25,6 @@ export interface Projections {
 /** Rows of x that are asked for, int32; null: all. */
 type Outputs = AdapterChoice & { readonly outputs: MxArray | null };
 
-const takeRows = (x: MxArray, rows: MxArray | null) => (rows === null ? x : mx.take(x, rows, 0));
-
 export type QkvNames = readonly [q: string, k: string, v: string];
 
 export class SeparateProjections implements Projections {
@@ -42,13 +41,14 @@ export class SeparateProjections implements Projections {
   }
 
   forward(x: MxArray, batch: AdapterChoice): Qkv {
-    return [this.q_proj.forward(x, batch), this.k_proj.forward(x, batch), this.v_proj.forward(x, batch)];
+    return forwardAll([this.q_proj, this.k_proj, this.v_proj], x, batch) as Qkv;
   }
 
   forwardOutputs(x: MxArray, batch: Outputs): Qkv {
     const { outputs } = batch;
-    const q = this.q_proj.forward(takeRows(x, outputs), takeAdapters(batch, outputs));
-    return [q, this.k_proj.forward(x, batch), this.v_proj.forward(x, batch)];
+    if (outputs === null) return this.forward(x, batch);
+    const q = this.q_proj.forward(mx.take(x, outputs, 0), takeAdapters(batch, outputs));
+    return [q, ...forwardAll([this.k_proj, this.v_proj], x, batch)] as Qkv;
   }
 }
 
@@ -81,6 +81,6 @@ export class FusedProjection implements Projections {
 
   forwardOutputs(x: MxArray, batch: Outputs): Qkv {
     const [q, k, v] = this.forward(x, batch);
-    return [takeRows(q, batch.outputs), k, v];
+    return [batch.outputs === null ? q : mx.take(q, batch.outputs, 0), k, v];
   }
 }

@@ -18,14 +18,7 @@ import {
   PackedQuantizedExperts,
   QuantizedExperts,
 } from "../nn/experts.ts";
-import {
-  DenseLinear,
-  type Linear,
-  PackedLinear,
-  PackedQuantizedLinear,
-  QuantizedLinear,
-  type QuantizedWeight,
-} from "../nn/linear.ts";
+import { DenseLinear, type Linear, PackedLinear, QuantizedLinear, type QuantizedWeight } from "../nn/linear.ts";
 import { RmsNorm } from "../nn/norm.ts";
 import { packedBytes, packedQuantizedBytes } from "../nn/packing.ts";
 import type { Parameter } from "../nn/parameter.ts";
@@ -134,7 +127,7 @@ export class Weights {
     const { quantization } = matrix;
     if (this.#options.packed) {
       if (!isPackable(quantization)) return new PackedLinear(this.#packed(matrix), biasParameter, outDim);
-      return new PackedQuantizedLinear(this.#packedQuantized(matrix, quantization), biasParameter, outDim, quantization);
+      return new PackedLinear(this.#packedQuantized(matrix, quantization), biasParameter, outDim, quantization);
     }
     if (quantization) return new QuantizedLinear(this.#quantized(matrix, quantization), biasParameter);
     return new DenseLinear(

@@ -48,7 +48,7 @@ export class PackedEmbedding implements Embedding {
   }
 
   asLinear(x: MxArray): MxArray {
-    return mx.cpuLinear(x, this.#packed.array, null, this.#rows);
+    return mx.cpuLinear(x, this.#packed.array, null, this.#rows, 0, 0);
   }
 }
 
@@ -72,7 +72,7 @@ export class PackedQuantizedEmbedding implements Embedding {
 
   asLinear(x: MxArray): MxArray {
     const { groupSize, bits } = this.#quantization;
-    return mx.cpuQuantizedLinear(x, this.#packed.array, null, this.#rows, groupSize, bits);
+    return mx.cpuLinear(x, this.#packed.array, null, this.#rows, groupSize, bits);
   }
 }
 

@@ -51,14 +51,14 @@ describe("linear", () => {
       check(() => {
         const x = randoms([rows, k]);
         const w = randoms([n, k]);
-        return [mx.cpuLinear(x, mx.cpuPack(w), null, n), mx.matmul(x, mx.transpose(w, [1, 0]))];
+        return [mx.cpuLinear(x, mx.cpuPack(w), null, n, 0, 0), mx.matmul(x, mx.transpose(w, [1, 0]))];
       });
       check(() => {
         const x = randoms([rows, k]);
         const w = mx.astype(randoms([n, k]), DTYPES.bfloat16);
         const bias = randoms([n]);
         return [
-          mx.cpuLinear(x, mx.cpuPack(w), bias, n),
+          mx.cpuLinear(x, mx.cpuPack(w), bias, n, 0, 0),
           mx.add(mx.matmul(x, mx.transpose(mx.astype(w, DTYPES.float32), [1, 0])), bias),
         ];
       });
@@ -77,17 +77,17 @@ describe("linear", () => {
     check(() => {
       const x = mx.transpose(randoms([9, 6]), [1, 0]);
       const w = randoms([4, 9]);
-      return [mx.cpuLinear(x, mx.cpuPack(w), null, 4), mx.matmul(x, mx.transpose(w, [1, 0]))];
+      return [mx.cpuLinear(x, mx.cpuPack(w), null, 4, 0, 0), mx.matmul(x, mx.transpose(w, [1, 0]))];
     });
   });
 
   test("wrong shapes and types are errors before anything runs", () => {
     scope(() => {
       const packed = mx.cpuPack(randoms([8, 4]));
-      expect(() => mx.cpuLinear(randoms([2, 5]), packed, null, 8)).toThrow(MlxError);
-      expect(() => mx.cpuLinear(randoms([2, 4]), packed, null, 80)).toThrow(MlxError);
-      expect(() => mx.cpuLinear(randoms([2, 4]), packed, randoms([7]), 8)).toThrow(MlxError);
-      expect(() => mx.cpuLinear(ints([1, 2, 3, 4], [1, 4]), packed, null, 8)).toThrow(MlxError);
+      expect(() => mx.cpuLinear(randoms([2, 5]), packed, null, 8, 0, 0)).toThrow(MlxError);
+      expect(() => mx.cpuLinear(randoms([2, 4]), packed, null, 80, 0, 0)).toThrow(MlxError);
+      expect(() => mx.cpuLinear(randoms([2, 4]), packed, randoms([7]), 8, 0, 0)).toThrow(MlxError);
+      expect(() => mx.cpuLinear(ints([1, 2, 3, 4], [1, 4]), packed, null, 8, 0, 0)).toThrow(MlxError);
       expect(() => mx.cpuRows(packed, randoms([2]))).toThrow(MlxError);
     });
   });
@@ -261,7 +261,8 @@ describe("attention", () => {
 if (!process.env.MLX_CB_KERNELS) {
   for (const kernels of ["generic", "avx2"]) {
     test(`all of it with the ${kernels} loops`, async () => {
-      const child = Bun.spawn([process.execPath, "test", import.meta.path, join(import.meta.dir, "cpu-sampling.test.ts")], {
+      const others = ["cpu-linear.test.ts", "cpu-sampling.test.ts"].map((file) => join(import.meta.dir, file));
+      const child = Bun.spawn([process.execPath, "test", import.meta.path, ...others], {
         cwd: join(import.meta.dir, "../.."),
         env: { ...process.env, MLX_CB_KERNELS: kernels },
         stdout: "ignore",

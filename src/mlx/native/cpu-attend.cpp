@@ -78,9 +78,9 @@ mx::array cpu_attend(
   require(unanswered == 0, "attend: queries of no stretch");
   std::vector<int64_t> slots_of;
   for (size_t i = 0; i < caches.size(); i += parts) slots_of.push_back(caches[i].shape(2));
-  std::vector<mx::array> inputs{cpu_plain(q, s)};
+  std::vector<mx::array> inputs{cpu_plain(q)};
   for (const auto* part : {&k, &v, &sinks})
-    if (*part) inputs.push_back(cpu_plain(**part, s));
+    if (*part) inputs.push_back(cpu_plain(**part));
   const int64_t k_at = 1, v_at = 2, sinks_at = 1 + (k ? 1 : 0) + (v ? 1 : 0), caches_at = sinks_at + (sinks ? 1 : 0);
   const bool writes = k.has_value(), writes_v = v.has_value(), sunk = sinks.has_value();
   inputs.insert(inputs.end(), caches.begin(), caches.end());
@@ -108,13 +108,21 @@ mx::array cpu_attend(
       return base + (t.row * kv_heads + head) * slots_of[t.sizeClass] * (which == 0 ? dim : value_dim);
     };
     auto write = [&](const Stretch& t, int64_t which, const float* from, int64_t width) {
-      for (int64_t i = 0; i < t.count; i++)
-        for (int64_t h = 0; h < kv_heads; h++)
-          std::memcpy(cache_row(t, which, h) + (t.start + i) % slots_of[t.sizeClass] * width, from + ((t.offset + i) * kv_heads + h) * width, width * sizeof(float));
+      for (int64_t h = 0; h < kv_heads; h++) {
+        float* row = cache_row(t, which, h);
+        for (int64_t i = 0; i < t.count; i++)
+          std::memcpy(row + (t.start + i) % slots_of[t.sizeClass] * width, from + ((t.offset + i) * kv_heads + h) * width, width * sizeof(float));
+      }
     };
-    for (const Stretch& t : stretches) {
-      if (writes) write(t, 0, floats(in[k_at]), dim);
-      if (writes_v) write(t, 1, floats(in[v_at]), value_dim);
+    if (writes) {
+      // Of few numbers it is not worth handing over a part.
+      int64_t each = tokens * kv_heads * dim < 16384 ? static_cast<int64_t>(stretches.size()) : 1, count = static_cast<int64_t>(stretches.size());
+      parallel_for((count + each - 1) / each, [&](int64_t item) {
+        for (int64_t i = item * each; i < std::min(count, (item + 1) * each); i++) {
+          write(stretches[i], 0, floats(in[k_at]), dim);
+          if (writes_v) write(stretches[i], 1, floats(in[v_at]), value_dim);
+        }
+      });
     }
     int64_t total = static_cast<int64_t>(items.size()) * kv_heads * parts_of_group;
     parallel_for(total, [&](int64_t i) {
@@ -153,7 +161,7 @@ mx::array cpu_attend(
       (task.one_by_one() ? kernels().attend_one : kernels().attend_many)(task, scratch.data());
     });
   };
-  return cpu_make(shape, mx::float32, "Attend", std::move(inputs), s, std::move(run));
+  return cpu_make(shape, mx::float32, "Attend", std::move(inputs), s, std::move(run), writes ? caches_at : kNoneWritten);
 }
 
 }  // namespace shim

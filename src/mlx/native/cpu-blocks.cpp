@@ -59,7 +59,7 @@ mx::array cpu_export_tokens(const std::vector<mx::array>& caches, int row, int s
       });
     });
   };
-  return cpu_make(shape, mx::float32, "ExportTokens", caches, s, std::move(run), block_memory);
+  return cpu_make(shape, mx::float32, "ExportTokens", caches, s, std::move(run), kNoneWritten, block_memory);
 }
 
 mx::array cpu_import_tokens(const std::vector<mx::array>& caches, const std::vector<mx::array>& blocks, int row, int start, mx::Stream s) {
@@ -70,7 +70,7 @@ mx::array cpu_import_tokens(const std::vector<mx::array>& caches, const std::vec
   int64_t end = start;
   for (const mx::array& b : blocks) {
     require(b.ndim() == 2 && b.shape(1) == parts.width, "blocks: a block of another model");
-    inputs.push_back(cpu_plain(b, s));
+    inputs.push_back(cpu_plain(b));
     firsts.push_back(end);
     end += b.shape(0);
   }
@@ -88,7 +88,7 @@ mx::array cpu_import_tokens(const std::vector<mx::array>& caches, const std::vec
         }
       }
     });
-  });
+  }, 0);
 }
 
 namespace {
@@ -115,7 +115,7 @@ mx::array cpu_export_state(const std::vector<mx::array>& states, int row, mx::St
     for (size_t i = 0; i < sizes.size(); to += sizes[i++])
       std::memcpy(to, static_cast<const float*>(in[i]) + row * sizes[i], sizes[i] * sizeof(float));
   };
-  return cpu_make({static_cast<int>(total)}, mx::float32, "ExportState", states, s, std::move(run), block_memory);
+  return cpu_make({static_cast<int>(total)}, mx::float32, "ExportState", states, s, std::move(run), kNoneWritten, block_memory);
 }
 
 mx::array cpu_import_state(const std::vector<mx::array>& states, const mx::array& state, int row, mx::Stream s) {
@@ -124,13 +124,13 @@ mx::array cpu_import_state(const std::vector<mx::array>& states, const mx::array
   for (int64_t size : sizes) total += size;
   require(state.ndim() == 1 && state.shape(0) == total, "states: a state of another model");
   std::vector<mx::array> inputs = states;
-  inputs.push_back(cpu_plain(state, s));
+  inputs.push_back(cpu_plain(state));
   return cpu_make({1}, mx::float32, "ImportState", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
     *static_cast<float*>(out) = 0;
     const auto* from = static_cast<const float*>(in.back());
     for (size_t i = 0; i < sizes.size(); from += sizes[i++])
       std::memcpy(static_cast<float*>(const_cast<void*>(in[i])) + row * sizes[i], from, sizes[i] * sizeof(float));
-  });
+  }, 0);
 }
 
 }  // namespace shim

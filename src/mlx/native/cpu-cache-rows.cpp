@@ -60,7 +60,7 @@ class MoreRows : public mx::Primitive {
 mx::array cpu_empty_rows(const mx::Shape& shape, int room, mx::Stream s) {
   require(!shape.empty() && shape[0] > 0, "rows: at least one");
   auto memory = [=](size_t bytes) { return memory_for(bytes, shape[0], room); };
-  return cpu_make(shape, mx::float32, "EmptyRows", {}, s, [](const std::vector<const void*>&, void*) {}, memory);
+  return cpu_make(shape, mx::float32, "EmptyRows", {}, s, [](const std::vector<const void*>&, void*) {}, kNoneWritten, memory);
 }
 
 mx::array cpu_more_rows(const mx::array& a, int rows, int room, mx::Stream s) {
@@ -104,7 +104,7 @@ mx::array cpu_copy_row(
       auto* target = static_cast<float*>(const_cast<void*>(in[n + i])) + to_row * p.runs * p.to_stride;
       for (int64_t r = 0; r < p.runs; r++) std::memcpy(target + r * p.to_stride, source + r * p.from_stride, p.length * sizeof(float));
     });
-  });
+  }, 0);
 }
 
 }  // namespace shim

@@ -62,9 +62,9 @@ mx::array linear(
   int64_t rows = x.shape(0), k = x.shape(1);
   require(plan ? rows_of(*plan, experts) == rows : rows % experts == 0, "experts: the rows are not those of the plan");
   require(!bias || bias->shape() == mx::Shape({static_cast<int>(experts), n}), "experts: the bias has another shape");
-  std::vector<mx::array> inputs{cpu_plain(x, s), packed};
-  if (bias) inputs.push_back(cpu_plain(*bias, s));
-  if (plan) inputs.push_back(mx::contiguous(*plan, false, s));
+  std::vector<mx::array> inputs{cpu_plain(x), packed};
+  if (bias) inputs.push_back(cpu_plain(*bias));
+  if (plan) inputs.push_back(*plan);
   const bool biased = bias.has_value(), planned = plan.has_value();
   mx::Shape shape{static_cast<int>(rows), n};
   return cpu_make(shape, mx::float32, name, std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
@@ -94,7 +94,7 @@ int64_t panels_of_one(const mx::array& packed, int experts, int n) {
 mx::array cpu_top_k(const mx::array& x, int k, mx::Stream s) {
   require(x.ndim() == 2 && k >= 1 && k <= x.shape(1), "top_k: rows of k or more are needed");
   int64_t rows = x.shape(0), n = x.shape(1);
-  return cpu_make({static_cast<int>(rows), k}, mx::uint32, "TopK", {cpu_plain(x, s)}, s, [=](const std::vector<const void*>& in, void* out) {
+  return cpu_make({static_cast<int>(rows), k}, mx::uint32, "TopK", {cpu_plain(x)}, s, [=](const std::vector<const void*>& in, void* out) {
     auto* best = static_cast<uint32_t*>(out);
     for (int64_t r = 0; r < rows; r++, best += k) {
       const float* row = floats(in[0]) + r * n;
@@ -115,7 +115,7 @@ mx::array cpu_expert_plan(const mx::array& chosen, int experts, mx::Stream s) {
   require(chosen.ndim() == 2 && chosen.dtype() == mx::uint32 && experts > 0, "experts: chosen must be uint32 [T, k]");
   int64_t count = chosen.size(), limit = experts;
   mx::Shape shape{static_cast<int>(limit + 1 + 2 * count)};
-  return cpu_make(shape, mx::int32, "ExpertPlan", {mx::contiguous(chosen, false, s)}, s, [=](const std::vector<const void*>& in, void* out) {
+  return cpu_make(shape, mx::int32, "ExpertPlan", {chosen}, s, [=](const std::vector<const void*>& in, void* out) {
     const auto* wanted = static_cast<const uint32_t*>(in[0]);
     auto expert = [&](int64_t i) { return std::min<int64_t>(wanted[i], limit - 1); };
     auto* starts = static_cast<int32_t*>(out);
@@ -138,7 +138,7 @@ mx::array cpu_expert_spread(const mx::array& x, const mx::array& plan, int exper
   require(x.ndim() == 2 && x.shape(0) > 0 && count % x.shape(0) == 0 && count > 0, "experts: the tokens are not those of the plan");
   int64_t n = x.shape(1), each = count / x.shape(0);
   mx::Shape shape{static_cast<int>(count), static_cast<int>(n)};
-  return cpu_make(shape, mx::float32, "ExpertSpread", {cpu_plain(x, s), mx::contiguous(plan, false, s)}, s, [=](const std::vector<const void*>& in, void* out) {
+  return cpu_make(shape, mx::float32, "ExpertSpread", {cpu_plain(x), plan}, s, [=](const std::vector<const void*>& in, void* out) {
     Plan p(in[1], experts, count);
     const int64_t item = std::max<int64_t>(1, 65536 / std::max<int64_t>(1, n));  // rows
     parallel_for((count + item - 1) / item, [&](int64_t i) {
@@ -154,7 +154,7 @@ mx::array cpu_expert_combine(const mx::array& y, const mx::array& plan, const mx
   require(y.ndim() == 2 && y.shape(0) == count, "experts: the rows are not those of the plan");
   int64_t tokens = weights.shape(0), each = weights.shape(1), n = y.shape(1);
   mx::Shape shape{static_cast<int>(tokens), static_cast<int>(n)};
-  std::vector<mx::array> inputs{cpu_plain(y, s), mx::contiguous(plan, false, s), cpu_plain(weights, s)};
+  std::vector<mx::array> inputs{cpu_plain(y), plan, cpu_plain(weights)};
   return cpu_make(shape, mx::float32, "ExpertCombine", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
     Plan p(in[1], experts, count);
     constexpr int64_t item = 8;  // tokens

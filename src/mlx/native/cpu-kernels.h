@@ -119,6 +119,8 @@ struct StateSpaceTask {
 
 struct Kernels {
   const char* name;
+  // So many rows of k inputs stay in the second-level cache while panels pass, in whole tiles.
+  int64_t (*chunk_rows)(int64_t k);
   // y[m][n] = sum_k x[m][k] w[n][k] (+ bias[n]) for the panels [first, last) of n columns in all.
   void (*linear)(const float* x, int64_t rows, int64_t k, const void* packed, WeightKind kind, const float* bias, float* y,
                  int64_t n, int64_t first_panel, int64_t last_panel);

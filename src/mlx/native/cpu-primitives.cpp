@@ -14,26 +14,69 @@ namespace shim {
 
 namespace {
 
-// One output computed by a function of the inputs' and output's addresses, which runs on the stream's thread.
+// The numbers of an array that is not row-major, in order.
+struct Strided {
+  const char* from;
+  size_t item;
+  mx::Shape shape;
+  mx::Strides strides;
+
+  std::vector<char> numbers() const {
+    size_t count = 1;
+    for (int size : shape) count *= size;
+    std::vector<char> all(count * item);
+    char* to = all.data();
+    if (count > 0) copy(0, from, to);
+    return all;
+  }
+
+ private:
+  void copy(size_t axis, const char* at, char*& to) const {
+    if (axis == shape.size()) {
+      std::memcpy(to, at, item);
+      to += item;
+      return;
+    }
+    size_t step = static_cast<size_t>(strides[axis]) * item;
+    if (axis + 1 == shape.size() && step == item) {
+      std::memcpy(to, at, shape[axis] * item);
+      to += shape[axis] * item;
+      return;
+    }
+    for (int i = 0; i < shape[axis]; i++) copy(axis + 1, at + i * step, to);
+  }
+};
+
+// Outputs computed by a function of the inputs' and outputs' addresses, which runs on the stream's thread.
 class CpuPrimitive : public mx::Primitive {
  public:
-  CpuPrimitive(mx::Stream s, const char* name, CpuRun run, CpuMemory memory)
-      : Primitive(s), name_(name), run_(std::move(run)), memory_(std::move(memory)) {}
+  CpuPrimitive(mx::Stream s, const char* name, CpuRunMany run, size_t written, CpuMemory memory)
+      : Primitive(s), name_(name), run_(std::move(run)), written_(written), memory_(std::move(memory)) {}
 
   void eval_cpu(const std::vector<mx::array>& inputs, std::vector<mx::array>& outputs) override {
-    mx::array& out = outputs[0];
-    auto data = memory_(out.nbytes());
-    // MLX's CPU allocator gives null when memory is out.
-    if (out.nbytes() > 0 && data.buffer().ptr() == nullptr) throw std::runtime_error(std::string(name_) + ": out of memory");
-    out.set_data(std::move(data));
-    std::vector<const void*> addresses;
-    addresses.reserve(inputs.size());
+    std::vector<void*> to;
+    for (mx::array& out : outputs) {
+      auto data = memory_(out.nbytes());
+      // MLX's CPU allocator gives null when memory is out.
+      if (out.nbytes() > 0 && data.buffer().ptr() == nullptr) throw std::runtime_error(std::string(name_) + ": out of memory");
+      out.set_data(std::move(data));
+      to.push_back(out.data<char>());
+    }
+    std::vector<const void*> from;
+    std::vector<std::pair<size_t, Strided>> strided;
     for (const mx::array& in : inputs) {
-      if (!in.flags().row_contiguous) throw std::runtime_error(std::string(name_) + ": an input is not row-major");
-      addresses.push_back(in.data<char>());
+      if (!in.flags().row_contiguous) {
+        if (from.size() >= written_) throw std::runtime_error(std::string(name_) + ": what is written to is not row-major");
+        strided.push_back({from.size(), {in.data<char>(), in.itemsize(), in.shape(), in.strides()}});
+      }
+      from.push_back(in.data<char>());
     }
     mx::cpu::get_command_encoder(stream()).dispatch(
-        [run = std::move(run_), addresses = std::move(addresses), to = static_cast<void*>(out.data<char>())] { run(addresses, to); });
+        [run = std::move(run_), from = std::move(from), to = std::move(to), strided = std::move(strided)]() mutable {
+          std::vector<std::vector<char>> copies;
+          for (const auto& [index, array] : strided) from[index] = copies.emplace_back(array.numbers()).data();
+          run(from, to);
+        });
   }
   void eval_gpu(const std::vector<mx::array>&, std::vector<mx::array>&) override {
     throw std::runtime_error(std::string(name_) + " is for the CPU only");
@@ -42,7 +85,8 @@ class CpuPrimitive : public mx::Primitive {
 
  private:
   const char* name_;
-  CpuRun run_;
+  CpuRunMany run_;
+  size_t written_;
   CpuMemory memory_;
 };
 
@@ -52,22 +96,33 @@ void require(bool condition, const char* message) {
 
 const float* floats(const void* p) { return static_cast<const float*>(p); }
 
+// Calls work(first, count) for stretches of rows of n numbers, shared among the threads where there are many.
+template <typename F>
+void for_rows(int64_t rows, int64_t n, F work) {
+  int64_t step = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, n));
+  parallel_for((rows + step - 1) / step, [&](int64_t i) { work(i * step, std::min(step, rows - i * step)); });
+}
+
 }  // namespace
 
-int64_t panels_per_item(int64_t panels, int64_t rows, int64_t k) {
-  int64_t least = std::max<int64_t>(1, 300000 / std::max<int64_t>(1, rows * k * kPanel));
-  int64_t even = std::max<int64_t>(1, panels / (2 * compute_threads()));
-  return std::max(least, even);
-}
-
-mx::array cpu_make(mx::Shape shape, mx::Dtype dtype, const char* name, std::vector<mx::array> inputs, mx::Stream s, CpuRun run, CpuMemory memory) {
+std::vector<mx::array> cpu_make_many(
+    std::vector<mx::Shape> shapes, mx::Dtype dtype, const char* name, std::vector<mx::array> inputs, mx::Stream s, CpuRunMany run, size_t written,
+    CpuMemory memory) {
   if (s.device != mx::Device::cpu) throw std::invalid_argument(std::string(name) + " is for the CPU only");
-  return mx::array(std::move(shape), dtype, std::make_shared<CpuPrimitive>(s, name, std::move(run), std::move(memory)), std::move(inputs));
+  std::vector<mx::Dtype> dtypes(shapes.size(), dtype);
+  auto primitive = std::make_shared<CpuPrimitive>(s, name, std::move(run), written, std::move(memory));
+  return mx::array::make_arrays(std::move(shapes), dtypes, std::move(primitive), inputs);
 }
 
-mx::array cpu_plain(const mx::array& x, mx::Stream s) {
+mx::array cpu_make(
+    mx::Shape shape, mx::Dtype dtype, const char* name, std::vector<mx::array> inputs, mx::Stream s, CpuRun run, size_t written, CpuMemory memory) {
+  auto run_one = [run = std::move(run)](const std::vector<const void*>& in, const std::vector<void*>& out) { run(in, out[0]); };
+  return cpu_make_many({std::move(shape)}, dtype, name, std::move(inputs), s, std::move(run_one), written, std::move(memory))[0];
+}
+
+const mx::array& cpu_plain(const mx::array& x) {
   require(x.dtype() == mx::float32, "CPU primitives take float32");
-  return mx::contiguous(x, false, s);
+  return x;
 }
 
 mx::array cpu_pack(const mx::array& weight, mx::Stream s) {
@@ -94,33 +149,13 @@ mx::array cpu_pack(const mx::array& weight, mx::Stream s) {
   });
 }
 
-mx::array cpu_linear(const mx::array& x, const mx::array& packed, const std::optional<mx::array>& bias, int n, mx::Stream s) {
-  require(packed.ndim() == 3 && packed.shape(2) == kPanel, "linear: the weight is not packed");
-  int64_t k = packed.shape(1), panels = packed.shape(0);
-  require(x.ndim() >= 1 && x.shape(-1) == k && (n + kPanel - 1) / kPanel == panels, "linear: shapes differ");
-  require(!bias || (bias->ndim() == 1 && bias->shape(0) == n), "linear: the bias has another length");
-  auto kind = packed.dtype() == mx::bfloat16 ? WeightKind::bf16 : WeightKind::f32;
-  std::vector<mx::array> inputs{cpu_plain(x, s), packed};
-  if (bias) inputs.push_back(cpu_plain(*bias, s));
-  mx::Shape shape = x.shape();
-  shape.back() = n;
-  int64_t rows = k > 0 ? x.size() / k : 0;
-  return cpu_make(shape, mx::float32, "Linear", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
-    const float* b = in.size() > 2 ? floats(in[2]) : nullptr;
-    int64_t step = panels_per_item(panels, rows, k);
-    parallel_for((panels + step - 1) / step, [&](int64_t i) {
-      kernels().linear(floats(in[0]), rows, k, in[1], kind, b, static_cast<float*>(out), n, i * step, std::min(panels, (i + 1) * step));
-    });
-  });
-}
-
 mx::array cpu_rows(const mx::array& packed, const mx::array& ids, mx::Stream s) {
   require(packed.ndim() == 3 && packed.shape(2) == kPanel, "rows: the weight is not packed");
   require(ids.ndim() == 1 && ids.dtype() == mx::int32, "rows: ids must be int32");
   int64_t count = ids.shape(0), k = packed.shape(1), limit = packed.shape(0) * int64_t{kPanel};
   bool half = packed.dtype() == mx::bfloat16;
   mx::Shape shape{static_cast<int>(count), static_cast<int>(k)};
-  return cpu_make(shape, mx::float32, "Rows", {packed, mx::contiguous(ids, false, s)}, s, [=](const std::vector<const void*>& in, void* out) {
+  return cpu_make(shape, mx::float32, "Rows", {packed, ids}, s, [=](const std::vector<const void*>& in, void* out) {
     const auto* wanted = static_cast<const int32_t*>(in[1]);
     auto* to = static_cast<float*>(out);
     for (int64_t r = 0; r < count; r++, to += k) {
@@ -142,10 +177,12 @@ mx::array cpu_rms_norm(const mx::array& x, const std::optional<mx::array>& weigh
   require(x.ndim() >= 1, "rms_norm: no axis");
   int64_t n = x.shape(-1), rows = n > 0 ? x.size() / n : 0;
   require(!weight || (weight->ndim() == 1 && weight->shape(0) == n), "rms_norm: the weight has another length");
-  std::vector<mx::array> inputs{cpu_plain(x, s)};
-  if (weight) inputs.push_back(cpu_plain(*weight, s));
+  std::vector<mx::array> inputs{cpu_plain(x)};
+  if (weight) inputs.push_back(cpu_plain(*weight));
   return cpu_make(x.shape(), mx::float32, "RmsNorm", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
-    kernels().rms_norm(floats(in[0]), in.size() > 1 ? floats(in[1]) : nullptr, eps, static_cast<float*>(out), rows, n);
+    for_rows(rows, n, [&](int64_t first, int64_t count) {
+      kernels().rms_norm(floats(in[0]) + first * n, in.size() > 1 ? floats(in[1]) : nullptr, eps, static_cast<float*>(out) + first * n, count, n);
+    });
   });
 }
 
@@ -153,17 +190,19 @@ mx::array cpu_layer_norm(
     const mx::array& x, const std::optional<mx::array>& weight, const std::optional<mx::array>& bias, float eps, mx::Stream s) {
   require(x.ndim() >= 1, "layer_norm: no axis");
   int64_t n = x.shape(-1), rows = n > 0 ? x.size() / n : 0;
-  std::vector<mx::array> inputs{cpu_plain(x, s)};
+  std::vector<mx::array> inputs{cpu_plain(x)};
   for (const auto* part : {&weight, &bias}) {
     if (!*part) continue;
     require((*part)->ndim() == 1 && (*part)->shape(0) == n, "layer_norm: weight or bias has another length");
-    inputs.push_back(cpu_plain(**part, s));
+    inputs.push_back(cpu_plain(**part));
   }
   bool weighted = weight.has_value();
   return cpu_make(x.shape(), mx::float32, "LayerNorm", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
     const float* w = weighted ? floats(in[1]) : nullptr;
     const float* b = in.size() > (weighted ? 2 : 1) ? floats(in.back()) : nullptr;
-    kernels().layer_norm(floats(in[0]), w, b, eps, static_cast<float*>(out), rows, n);
+    for_rows(rows, n, [&](int64_t first, int64_t count) {
+      kernels().layer_norm(floats(in[0]) + first * n, w, b, eps, static_cast<float*>(out) + first * n, count, n);
+    });
   });
 }
 
@@ -173,7 +212,7 @@ namespace {
 mx::array gated(const mx::array& gate, const mx::array& up, const char* name, decltype(Kernels::swiglu) Kernels::* kernel, mx::Stream s) {
   require(gate.shape() == up.shape(), "a gated activation: shapes differ");
   int64_t n = gate.size();
-  return cpu_make(gate.shape(), mx::float32, name, {cpu_plain(gate, s), cpu_plain(up, s)}, s, [=](const std::vector<const void*>& in, void* out) {
+  return cpu_make(gate.shape(), mx::float32, name, {cpu_plain(gate), cpu_plain(up)}, s, [=](const std::vector<const void*>& in, void* out) {
     constexpr int64_t item = 32768;
     parallel_for((n + item - 1) / item, [&](int64_t i) {
       int64_t from = i * item;
@@ -196,7 +235,7 @@ mx::array cpu_rope_table(const mx::array& positions, const mx::array& freqs, flo
   require(positions.ndim() == 1 && positions.dtype() == mx::int32 && freqs.ndim() == 1, "rope_table: positions [T], freqs [half]");
   int64_t count = positions.shape(0), half = freqs.shape(0);
   mx::Shape shape{static_cast<int>(count), 2, static_cast<int>(half)};
-  std::vector<mx::array> inputs{mx::contiguous(positions, false, s), cpu_plain(freqs, s)};
+  std::vector<mx::array> inputs{positions, cpu_plain(freqs)};
   return cpu_make(shape, mx::float32, "RopeTable", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
     const auto* at = static_cast<const int32_t*>(in[0]);
     auto* to = static_cast<float*>(out);
@@ -216,15 +255,19 @@ mx::array cpu_rope(const mx::array& x, const mx::array& table, bool pairs, mx::S
   require(x.ndim() == 3 && table.ndim() == 3 && table.shape(0) == x.shape(0), "rope: x [T, H, D], table [T, 2, half]");
   int64_t tokens = x.shape(0), heads = x.shape(1), dim = x.shape(2), half = table.shape(2);
   require(2 * half <= dim, "rope: more rotated than there is");
-  return cpu_make(x.shape(), mx::float32, "Rope", {cpu_plain(x, s), cpu_plain(table, s)}, s, [=](const std::vector<const void*>& in, void* out) {
-    kernels().rope(floats(in[0]), floats(in[1]), static_cast<float*>(out), tokens, heads, dim, half, pairs);
+  return cpu_make(x.shape(), mx::float32, "Rope", {cpu_plain(x), cpu_plain(table)}, s, [=](const std::vector<const void*>& in, void* out) {
+    int64_t width = heads * dim;
+    for_rows(tokens, width, [&](int64_t first, int64_t count) {
+      const float* angles = floats(in[1]) + first * 2 * half;
+      kernels().rope(floats(in[0]) + first * width, angles, static_cast<float*>(out) + first * width, count, heads, dim, half, pairs);
+    });
   });
 }
 
 mx::array cpu_argmax(const mx::array& x, mx::Stream s) {
   require(x.ndim() == 2 && x.shape(1) > 0, "argmax: rows are needed");
   int64_t rows = x.shape(0), n = x.shape(1);
-  return cpu_make({static_cast<int>(rows)}, mx::uint32, "Argmax", {cpu_plain(x, s)}, s, [=](const std::vector<const void*>& in, void* out) {
+  return cpu_make({static_cast<int>(rows)}, mx::uint32, "Argmax", {cpu_plain(x)}, s, [=](const std::vector<const void*>& in, void* out) {
     for (int64_t r = 0; r < rows; r++) static_cast<uint32_t*>(out)[r] = static_cast<uint32_t>(kernels().argmax(floats(in[0]) + r * n, n));
   });
 }

@@ -1,6 +1,7 @@
 // Operations of our own for MLX's CPU backend, whose norms, rotations and attention are chains of small ones.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 
 #include "shim.h"
@@ -9,16 +10,20 @@ namespace shim {
 
 // Computes an output from the inputs' and its own address, on the stream's thread.
 using CpuRun = std::function<void(const std::vector<const void*>& inputs, void* output)>;
+// The same with several outputs.
+using CpuRunMany = std::function<void(const std::vector<const void*>& inputs, const std::vector<void*>& outputs)>;
 // Where an output lies.
 using CpuMemory = std::function<mx::allocator::Data(size_t bytes)>;
-// An array computed so; the inputs must be row-major when it runs.
+// An array computed so. It gets the inputs row-major: of others copies are made when it runs. Those from `written` on are written to, and must be.
+constexpr size_t kNoneWritten = SIZE_MAX;
 mx::array cpu_make(
-    mx::Shape shape, mx::Dtype dtype, const char* name, std::vector<mx::array> inputs, mx::Stream s, CpuRun run,
+    mx::Shape shape, mx::Dtype dtype, const char* name, std::vector<mx::array> inputs, mx::Stream s, CpuRun run, size_t written = kNoneWritten,
     CpuMemory memory = mx::allocator::malloc);
-// Row-major float32, without work where it already is.
-mx::array cpu_plain(const mx::array& x, mx::Stream s);
-// So many panels a work item that it takes long enough to be worth handing over, and there are several for each thread.
-int64_t panels_per_item(int64_t panels, int64_t rows, int64_t k);
+std::vector<mx::array> cpu_make_many(
+    std::vector<mx::Shape> shapes, mx::Dtype dtype, const char* name, std::vector<mx::array> inputs, mx::Stream s, CpuRunMany run,
+    size_t written = kNoneWritten, CpuMemory memory = mx::allocator::malloc);
+// x, which must be float32.
+const mx::array& cpu_plain(const mx::array& x);
 
 // Weight [n, k] in panels of kPanel columns, [panels, k, kPanel]; bfloat16 stays as it is, everything else becomes float32. The
 // matrices of [experts, n, k] are packed one after the other.
@@ -31,16 +36,23 @@ mx::array cpu_more_rows(const mx::array& a, int rows, int room, mx::Stream s);
 // Returns [1], with which it is done.
 mx::array cpu_copy_row(
     const std::vector<mx::array>& from, const std::vector<mx::array>& to, int from_row, int to_row, const std::vector<int>& slots, mx::Stream s);
-// x [..., k] times a packed weight of n columns, plus bias [n].
-mx::array cpu_linear(const mx::array& x, const mx::array& packed, const std::optional<mx::array>& bias, int n, mx::Stream s);
+// Packed matrices (cpu-linear.cpp) are dense where `bits` is 0, else quantized: see cpu_quantized_pack.
+// x [..., k] times a packed matrix of n columns, plus bias [n].
+mx::array cpu_linear(
+    const mx::array& x, const mx::array& packed, const std::optional<mx::array>& bias, int n, int group, int bits, mx::Stream s);
+// x times several matrices of one kind, each with so many columns; biases for all or for none.
+std::vector<mx::array> cpu_linears(
+    const mx::array& x, const std::vector<mx::array>& packed, const std::vector<mx::array>& biases, const std::vector<int>& n, int group, int bits,
+    mx::Stream s);
+// act(x gate) * (x up) for two matrices of n columns; act is gelu's tanh approximation, or silu.
+mx::array cpu_gated_linear(
+    const mx::array& x, const mx::array& gate, const mx::array& up, int n, int group, int bits, bool gelu, mx::Stream s);
 // Rows ids of a packed weight of [n, k], float32 [ids, k].
 mx::array cpu_rows(const mx::array& packed, const mx::array& ids, mx::Stream s);
 // An affine-quantized matrix [n, k] of 2 to 8 bits in panels; levels of up to 4 bits are stored in 4, others in 8. Several
 // matrices as for cpu_pack.
 mx::array cpu_quantized_pack(
     const mx::array& weight, const mx::array& scales, const mx::array& biases, int k, int group, int bits, mx::Stream s);
-mx::array cpu_quantized_linear(
-    const mx::array& x, const mx::array& packed, const std::optional<mx::array>& bias, int n, int group, int bits, mx::Stream s);
 // 4-bit floating-point numbers [n, k / 8 words] with 8-bit scales [n, k / group], likewise: mxfp4 with groups of 32, nvfp4 with 16.
 mx::array cpu_float_pack(const mx::array& weight, const mx::array& scales, int k, int group, mx::Stream s);
 // The layout of a packed quantized matrix: whether its levels are floating-point numbers shows in its width.

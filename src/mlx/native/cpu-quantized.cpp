@@ -112,32 +112,12 @@ mx::array cpu_float_pack(const mx::array& weight, const mx::array& scales, int k
       });
 }
 
-mx::array cpu_quantized_linear(
-    const mx::array& x, const mx::array& packed, const std::optional<mx::array>& bias, int n, int group, int bits, mx::Stream s) {
-  require(x.ndim() >= 1, "quantized: no axis");
-  QuantizedLayout q = quantized_layout(packed, x.shape(-1), group, bits);
-  int64_t panels = panels_of(packed, q), rows = x.size() / q.k;
-  require((n + kPanel - 1) / kPanel == panels, "quantized: shapes differ");
-  require(!bias || (bias->ndim() == 1 && bias->shape(0) == n), "quantized: the bias has another length");
-  std::vector<mx::array> inputs{cpu_plain(x, s), packed};
-  if (bias) inputs.push_back(cpu_plain(*bias, s));
-  mx::Shape shape = x.shape();
-  shape.back() = n;
-  return cpu_make(shape, mx::float32, "QuantizedLinear", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
-    const float* b = in.size() > 2 ? floats(in[2]) : nullptr;
-    int64_t step = panels_per_item(panels, rows, q.k);
-    parallel_for((panels + step - 1) / step, [&](int64_t i) {
-      kernels().quantized(floats(in[0]), rows, q, static_cast<const uint8_t*>(in[1]), b, static_cast<float*>(out), n, i * step, std::min(panels, (i + 1) * step));
-    });
-  });
-}
-
 mx::array cpu_quantized_rows(const mx::array& packed, const mx::array& ids, int k, int group, int bits, mx::Stream s) {
   QuantizedLayout q = quantized_layout(packed, k, group, bits);
   require(ids.ndim() == 1 && ids.dtype() == mx::int32, "rows: ids must be int32");
   int64_t count = ids.shape(0), limit = panels_of(packed, q) * kPanel;
   mx::Shape shape{static_cast<int>(count), k};
-  return cpu_make(shape, mx::float32, "QuantizedRows", {packed, mx::contiguous(ids, false, s)}, s, [=](const std::vector<const void*>& in, void* out) {
+  return cpu_make(shape, mx::float32, "QuantizedRows", {packed, ids}, s, [=](const std::vector<const void*>& in, void* out) {
     auto* to = static_cast<float*>(out);
     for (int64_t r = 0; r < count; r++) {
       int64_t id = std::clamp<int64_t>(static_cast<const int32_t*>(in[1])[r], 0, limit - 1);

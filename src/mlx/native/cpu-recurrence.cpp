@@ -78,8 +78,8 @@ mx::array cpu_convolve(
   require(taps >= 2 && taps <= kMaxTaps, "convolve: 2 to 16 taps");
   std::vector<Stretch> stretches = read_plan(plan, states, 3, x.shape(0));
   require(states[0].shape(1) == taps - 1 && states[0].shape(2) == channels, "convolve: states [R, K - 1, C]");
-  std::vector<mx::array> inputs{cpu_plain(x, s), cpu_plain(weight, s)};
-  if (bias) inputs.push_back(cpu_plain(*bias, s));
+  std::vector<mx::array> inputs{cpu_plain(x), cpu_plain(weight)};
+  if (bias) inputs.push_back(cpu_plain(*bias));
   const size_t states_at = inputs.size();
   inputs.insert(inputs.end(), states.begin(), states.end());
   auto run = [=](const std::vector<const void*>& in, void* out) {
@@ -103,7 +103,7 @@ mx::array cpu_convolve(
       kernels().convolve(task);
     });
   };
-  return cpu_make(x.shape(), mx::float32, "Convolve", std::move(inputs), s, std::move(run));
+  return cpu_make(x.shape(), mx::float32, "Convolve", std::move(inputs), s, std::move(run), states_at);
 }
 
 mx::array cpu_gated_delta(
@@ -116,7 +116,7 @@ mx::array cpu_gated_delta(
   require(heads % key_heads == 0 && width == 2 * key_heads * key_dim + heads * value_dim, "gated_delta: states [R, Hv, Dv, Dk]");
   mx::Shape gates{static_cast<int>(tokens), static_cast<int>(heads)}, constants{static_cast<int>(heads)};
   require(a.shape() == gates && b.shape() == gates && decay.shape() == constants && bias.shape() == constants, "gated_delta: gates [T, Hv], constants [Hv]");
-  std::vector<mx::array> inputs{cpu_plain(x, s), cpu_plain(a, s), cpu_plain(b, s), cpu_plain(decay, s), cpu_plain(bias, s)};
+  std::vector<mx::array> inputs{cpu_plain(x), cpu_plain(a), cpu_plain(b), cpu_plain(decay), cpu_plain(bias)};
   inputs.insert(inputs.end(), states.begin(), states.end());
   mx::Shape shape{static_cast<int>(tokens), static_cast<int>(heads), static_cast<int>(value_dim)};
   auto run = [=](const std::vector<const void*>& in, void* out) {
@@ -148,7 +148,7 @@ mx::array cpu_gated_delta(
       }
     });
   };
-  return cpu_make(std::move(shape), mx::float32, "GatedDelta", std::move(inputs), s, std::move(run));
+  return cpu_make(std::move(shape), mx::float32, "GatedDelta", std::move(inputs), s, std::move(run), 5);
 }
 
 mx::array cpu_state_space(
@@ -164,7 +164,7 @@ mx::array cpu_state_space(
   require(dt.shape() == mx::Shape({static_cast<int>(tokens), static_cast<int>(heads)}), "state_space: dt [T, H]");
   require(bias.shape() == constants && decay.shape() == constants && skip.shape() == constants, "state_space: constants [H]");
   require(low <= high, "state_space: the limits of the step");
-  std::vector<mx::array> inputs{cpu_plain(x, s), cpu_plain(dt, s), cpu_plain(bias, s), cpu_plain(decay, s), cpu_plain(skip, s)};
+  std::vector<mx::array> inputs{cpu_plain(x), cpu_plain(dt), cpu_plain(bias), cpu_plain(decay), cpu_plain(skip)};
   inputs.insert(inputs.end(), states.begin(), states.end());
   mx::Shape shape{static_cast<int>(tokens), static_cast<int>(inner)};
   auto run = [=](const std::vector<const void*>& in, void* out) {
@@ -197,7 +197,7 @@ mx::array cpu_state_space(
       }
     });
   };
-  return cpu_make(std::move(shape), mx::float32, "StateSpace", std::move(inputs), s, std::move(run));
+  return cpu_make(std::move(shape), mx::float32, "StateSpace", std::move(inputs), s, std::move(run), 5);
 }
 
 }  // namespace shim

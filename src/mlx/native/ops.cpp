@@ -687,12 +687,31 @@ SHIM_EXPORT Handle op_cpu_copy_row(const double* from_, int32_t from_n, const do
   });
 }
 
-SHIM_EXPORT Handle op_cpu_linear(Handle x_, Handle packed_, Handle bias_, int32_t n) {
+SHIM_EXPORT Handle op_cpu_linear(Handle x_, Handle packed_, Handle bias_, int32_t n, int32_t group, int32_t bits) {
   return guard([&]() -> Handle {
     const mx::array& x = array_at(x_);
     const mx::array& packed = array_at(packed_);
     std::optional<mx::array> bias = optional_at(bias_);
-    return hold(cpu_linear(x, packed, bias, n, S));
+    return hold(cpu_linear(x, packed, bias, n, group, bits, S));
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_linears(Handle x_, const double* packed_, int32_t packed_n, const double* biases_, int32_t biases_n, const int32_t* n_, int32_t n_n, int32_t group, int32_t bits) {
+  return guard([&]() -> Handle {
+    const mx::array& x = array_at(x_);
+    std::vector<mx::array> packed = arrays_at(packed_, packed_n);
+    std::vector<mx::array> biases = arrays_at(biases_, biases_n);
+    std::vector<int> n(n_, n_ + n_n);
+    return hold(cpu_linears(x, packed, biases, n, group, bits, S)[0]);
+  });
+}
+
+SHIM_EXPORT Handle op_cpu_gated_linear(Handle x_, Handle gate_, Handle up_, int32_t n, int32_t group, int32_t bits, bool gelu) {
+  return guard([&]() -> Handle {
+    const mx::array& x = array_at(x_);
+    const mx::array& gate = array_at(gate_);
+    const mx::array& up = array_at(up_);
+    return hold(cpu_gated_linear(x, gate, up, n, group, bits, gelu, S));
   });
 }
 
@@ -718,15 +737,6 @@ SHIM_EXPORT Handle op_cpu_float_pack(Handle weight_, Handle scales_, int32_t k, 
     const mx::array& weight = array_at(weight_);
     const mx::array& scales = array_at(scales_);
     return hold(cpu_float_pack(weight, scales, k, group, S));
-  });
-}
-
-SHIM_EXPORT Handle op_cpu_quantized_linear(Handle x_, Handle packed_, Handle bias_, int32_t n, int32_t group, int32_t bits) {
-  return guard([&]() -> Handle {
-    const mx::array& x = array_at(x_);
-    const mx::array& packed = array_at(packed_);
-    std::optional<mx::array> bias = optional_at(bias_);
-    return hold(cpu_quantized_linear(x, packed, bias, n, group, bits, S));
   });
 }
 
