@@ -1,5 +1,6 @@
 // Products with packed matrices: one, several with the same input, and the gated half of a feed-forward part.
 #include <algorithm>
+#include <cstring>
 #include <stdexcept>
 
 #include "cpu-kernels.h"
@@ -128,7 +129,8 @@ mx::array cpu_gated_linear(
           ups.multiply(floats(in[0]) + m * k, count, ups.panel(in[2], p), nullptr, b, kPanel, 0, 1);
           int64_t columns = std::min<int64_t>(kPanel, n - p * kPanel);
           float* y = static_cast<float*>(out) + m * n + p * kPanel;
-          for (int64_t i = 0; i < count; i++) activate(a + i * kPanel, b + i * kPanel, y + i * n, columns);
+          activate(a, b, a, count * kPanel);
+          for (int64_t i = 0; i < count; i++) std::memcpy(y + i * n, a + i * kPanel, columns * sizeof(float));
         }
       }
     });

@@ -99,7 +99,7 @@ const float* floats(const void* p) { return static_cast<const float*>(p); }
 // Calls work(first, count) for stretches of rows of n numbers, shared among the threads where there are many.
 template <typename F>
 void for_rows(int64_t rows, int64_t n, F work) {
-  int64_t step = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, n));
+  int64_t step = std::max<int64_t>(1, 8192 / std::max<int64_t>(1, n));
   parallel_for((rows + step - 1) / step, [&](int64_t i) { work(i * step, std::min(step, rows - i * step)); });
 }
 
