@@ -17,6 +17,8 @@ export interface PrefixCacheOptions {
   limitBytes: number;
   /** Bytes that rows and blocks may have together. */
   budgetBytes: number;
+  /** By how many bytes it may grow at this moment without holding up those that run; as it likes, by default. */
+  growth?: () => number;
   /** Called when the copies have been computed; they live until it is done. It never rejects. */
   onKept?: (contents: readonly NewContent[]) => Promise<void>;
 }
@@ -157,9 +159,10 @@ export class PrefixCache<T extends PrefixSequence> implements PrefixSource<T> {
 
   /** Keeps the blocks that submitted steps have completed; rows in use come before them. Settles when they are there. */
   publish(sequences: Iterable<T>): Promise<void> | null {
-    const { limitBytes, budgetBytes } = this.#options;
-    this.index.limitTo(Math.max(0, Math.min(limitBytes, budgetBytes - this.#rows.bytes)));
+    const { limitBytes, budgetBytes, growth } = this.#options;
     const due = [...sequences].filter((sequence) => this.#isDue(sequence));
+    const most = growth && due.length > 0 ? this.index.bytes + growth() : Number.POSITIVE_INFINITY;
+    this.index.limitTo(Math.max(0, Math.min(limitBytes, budgetBytes - this.#rows.bytes, most)));
     if (due.length === 0) return null;
     const contents = new ContentBatch();
     try {

@@ -4,8 +4,9 @@ import type { KvPool } from "../kv/pool.ts";
 import { contentSizes } from "../kv/row-size.ts";
 import type { RowTable } from "../kv/rows.ts";
 import type { Dtype } from "../mlx/dtype.ts";
-import { prepareBlock, reservePlaces } from "../mlx/memory.ts";
+import { prepareBlock, readyBlockMemory, reservePlaces, touchedBlockMemory } from "../mlx/memory.ts";
 import type { DiskStore } from "../prefix/disk-store.ts";
+import { GrowthBudget } from "../prefix/growth.ts";
 import { BLOCK_TOKENS, rootKey } from "../prefix/keys.ts";
 import type { NewContent } from "./array-payload.ts";
 import { PrefixCache } from "./prefix-cache.ts";
@@ -43,6 +44,7 @@ export class Prefixes {
   readonly cache: PrefixCache<Sequence>;
   readonly #disk: PrefixDisk<Sequence> | null;
   readonly #options: PrefixOptions;
+  readonly #growthBudget = new GrowthBudget();
   /** Of a block in memory of our own; 0 where MLX has it. */
   #blockBytes: number;
 
@@ -56,6 +58,7 @@ export class Prefixes {
       sizes,
       limitBytes: prefixCacheBytes,
       budgetBytes: kvBudgetBytes,
+      ...(pool.kernels && { growth: () => this.#growth() }),
       ...(prefixStore && { onKept: (contents) => this.#save(contents) }),
     });
     this.#disk = prefixStore && new PrefixDisk(prefixStore, contentShapes(caches, dtype), this.cache);
@@ -64,6 +67,11 @@ export class Prefixes {
   /** Null when nothing is to be kept. */
   static open(rows: RowTable, pool: KvPool, model: CachedModel, options: PrefixOptions): Prefixes | null {
     return (options.prefixCacheBytes ?? 0) > 0 ? new Prefixes(rows, pool, model, options) : null;
+  }
+
+  /** Memory that is ready, and as much of other as may be touched. */
+  #growth(): number {
+    return readyBlockMemory() + this.#growthBudget.allowance(performance.now() / 1000, touchedBlockMemory());
   }
 
   get bytes(): number {

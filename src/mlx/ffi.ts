@@ -40,6 +40,9 @@ const CORE = {
   shim_set_cache_limit: { args: ["f64"], returns: "bool" },
   shim_clear_cache: { args: [], returns: "bool" },
   shim_reserve_places: { args: ["i32", "f64"], returns: "bool" },
+  shim_ready_block_memory: { args: [], returns: "f64" },
+  shim_touched_block_memory: { args: [], returns: "f64" },
+  shim_touching_seconds: { args: [], returns: "f64" },
   shim_prepare_block: { args: ["f64", "f64"], returns: "i32" },
   shim_device_memory: { args: [], returns: "f64" },
 } as const;

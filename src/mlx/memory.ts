@@ -41,6 +41,16 @@ export function prepareBlock(bytes: number, reserve: number): boolean {
   return result === 2;
 }
 
+/** Free memory for blocks that has been touched before, in bytes. */
+export function readyBlockMemory(): number {
+  return ffi.shim_ready_block_memory() as number;
+}
+
+/** What copies into blocks have touched for the first time since the start, and how long those copies took. */
+export function touchedBlockMemory(): { bytes: number; seconds: number } {
+  return { bytes: ffi.shim_touched_block_memory() as number, seconds: ffi.shim_touching_seconds() as number };
+}
+
 /** Memory that the device recommends to use at most; 0 on the CPU, where the system's memory counts. */
 export function deviceMemory(): number {
   return ffi.shim_device_memory() as number;

@@ -1,7 +1,16 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { evaluate, floats, keep, openMlx, readFloats, release, scope } from "../../src/mlx/array.ts";
+import { DTYPES } from "../../src/mlx/dtype.ts";
 import { locateNativeLibrary } from "../../src/mlx/library.ts";
-import { activeMemory, cacheMemory, clearCache, prepareBlock, reservePlaces } from "../../src/mlx/memory.ts";
+import {
+  activeMemory,
+  cacheMemory,
+  clearCache,
+  prepareBlock,
+  readyBlockMemory,
+  reservePlaces,
+  touchedBlockMemory,
+} from "../../src/mlx/memory.ts";
 import * as mx from "../../src/mlx/ops.ts";
 
 const MEGABYTE = 2 ** 20;
@@ -27,7 +36,8 @@ function prepareAll(bytes: number, reserve: number): number {
 test("memory for blocks is made ready one by one, and is kept as far as it is reserved", () => {
   clearCache();
   const [cache, active] = [cacheMemory(), activeMemory()];
-  expect(prepareAll(MEGABYTE, 100.5 * MEGABYTE)).toBe(100);
+  // Two pieces and what the header takes.
+  expect(prepareAll(MEGABYTE, 100.5 * MEGABYTE)).toBe(3 * 100);
   expect(cacheMemory() - cache).toBeGreaterThanOrEqual(100 * MEGABYTE);
   expect(cacheMemory() - cache).toBeLessThanOrEqual(100.5 * MEGABYTE);
   clearCache();
@@ -46,6 +56,34 @@ test("memory for a large block is made ready piece by piece", () => {
   expect(prepareAll(50 * MEGABYTE, 60 * MEGABYTE)).toBeGreaterThan(10);
   expect(cacheMemory() - cache).toBeWithin(50 * MEGABYTE, 50.1 * MEGABYTE);
   expect(() => prepareBlock(2 ** 60, 2 ** 61)).toThrow("out of memory");
+});
+
+test("what copies into blocks touch for the first time is counted, and how long it takes", () => {
+  clearCache();
+  const bytes = 2 * 64 * 256 * 4;
+  const cache = scope(() => {
+    const array = keep(mx.contiguous(mx.full([1, 2, 64, 256], 1, DTYPES.float32)));
+    evaluate(array);
+    return array;
+  });
+  const copy = () =>
+    scope(() => {
+      const block = keep(mx.cpuExportTokens([cache], 0, 0, 64));
+      evaluate(block);
+      return block;
+    });
+  const before = touchedBlockMemory();
+  const block = copy();
+  const after = touchedBlockMemory();
+  expect(after.bytes - before.bytes).toBeWithin(bytes, bytes + 1000);
+  expect(after.seconds).toBeGreaterThan(before.seconds);
+  // A free block's memory is ready for the next one.
+  const ready = readyBlockMemory();
+  release(block);
+  expect(readyBlockMemory() - ready).toBeWithin(bytes, bytes + 1000);
+  release(copy());
+  expect(touchedBlockMemory()).toEqual(after);
+  release(cache);
 });
 
 test("cache rows grow where they are, and leave their memory to the next", () => {

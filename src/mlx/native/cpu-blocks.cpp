@@ -1,6 +1,8 @@
 // Content of cache rows as one flat array, out and back in: what a prefix cache keeps.
 #include <algorithm>
+#include <chrono>
 #include <cstring>
+#include <memory>
 
 #include "place-memory.h"
 #include "cpu-primitives.h"
@@ -19,8 +21,18 @@ struct Part {
   int64_t heads, slots, dim, column;
 };
 
-// Blocks are taken by the thread that computes, and dropped by any.
-mx::allocator::Data block_memory(size_t bytes) { return block_places().take(bytes, bytes); }
+// An array in a block's memory, filled by `run`; where that memory is touched for the first time, the time that it takes is noted.
+mx::array make_block(mx::Shape shape, const char* name, const std::vector<mx::array>& inputs, mx::Stream s, CpuRun run) {
+  auto untouched = std::make_shared<size_t>(0);
+  // Blocks are taken by the thread that evaluates, and dropped by any.
+  auto memory = [=](size_t bytes) { return block_places().take(bytes, bytes, untouched.get()); };
+  auto timed = [=](const std::vector<const void*>& in, void* out) {
+    auto start = std::chrono::steady_clock::now();
+    run(in, out);
+    if (*untouched > 0) block_places().count_touched(*untouched, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  };
+  return cpu_make(std::move(shape), mx::float32, name, inputs, s, timed, kNoneWritten, memory);
+}
 
 struct Parts {
   std::vector<Part> list;
@@ -59,7 +71,7 @@ mx::array cpu_export_tokens(const std::vector<mx::array>& caches, int row, int s
       });
     });
   };
-  return cpu_make(shape, mx::float32, "ExportTokens", caches, s, std::move(run), kNoneWritten, block_memory);
+  return make_block(shape, "ExportTokens", caches, s, std::move(run));
 }
 
 mx::array cpu_import_tokens(const std::vector<mx::array>& caches, const std::vector<mx::array>& blocks, int row, int start, mx::Stream s) {
@@ -115,7 +127,7 @@ mx::array cpu_export_state(const std::vector<mx::array>& states, int row, mx::St
     for (size_t i = 0; i < sizes.size(); to += sizes[i++])
       std::memcpy(to, static_cast<const float*>(in[i]) + row * sizes[i], sizes[i] * sizeof(float));
   };
-  return cpu_make({static_cast<int>(total)}, mx::float32, "ExportState", states, s, std::move(run), kNoneWritten, block_memory);
+  return make_block({static_cast<int>(total)}, "ExportState", states, s, std::move(run));
 }
 
 mx::array cpu_import_state(const std::vector<mx::array>& states, const mx::array& state, int row, mx::Stream s) {

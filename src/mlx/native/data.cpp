@@ -145,6 +145,11 @@ SHIM_EXPORT bool shim_reserve_places(int32_t rows, double bytes) {
   });
 }
 
+// Of the prefix cache's blocks: free memory that has its pages, memory that was touched for the first time by a copy, and how long that took.
+SHIM_EXPORT double shim_ready_block_memory() { return static_cast<double>(block_places().kept()); }
+SHIM_EXPORT double shim_touched_block_memory() { return static_cast<double>(block_places().touched().bytes); }
+SHIM_EXPORT double shim_touching_seconds() { return block_places().touched().seconds; }
+
 // 0: an error, 1: nothing to do, 2: done.
 SHIM_EXPORT int shim_prepare_block(double bytes, double reserve) {
   return guard([&] { return block_places().prepare(static_cast<size_t>(bytes), static_cast<size_t>(reserve)) ? 2 : 1; });

@@ -15,8 +15,8 @@ constexpr size_t kHugePage = size_t{1} << 21;
 constexpr size_t kSmallPage = size_t{1} << 12;
 constexpr size_t kSlab = size_t{1} << 25;
 constexpr size_t kAlignment = 64;
-// What `prepare` touches at once: a few milliseconds at worst.
-constexpr size_t kPiece = size_t{1} << 21;
+// What `prepare` touches at once: a millisecond, about.
+constexpr size_t kPiece = size_t{1} << 19;
 
 std::atomic<size_t> active{0}, peak{0};
 
@@ -89,14 +89,26 @@ void PlaceMemory::drop(Places& places, Free free) {
   places.cold.push_back(free.start);
 }
 
-mx::allocator::Data PlaceMemory::take(size_t bytes, size_t room) {
+mx::allocator::Data PlaceMemory::take(size_t bytes, size_t room, size_t* untouched) {
   size_t place = place_of(std::max(bytes, room)), used = place_of(bytes);
   std::lock_guard lock(mutex_);
   Free free = take_free(places_[place], place);
   mx::allocator::Buffer buffer = buffer_in(free.start, bytes);
   taken_[buffer.ptr()] = {free.start, place, used, std::max(free.touched, used)};
   count_active(0, used);
+  if (untouched) *untouched = used > free.touched ? used - free.touched : 0;
   return {buffer, [this](mx::allocator::Buffer b) { give_back(b); }};
+}
+
+void PlaceMemory::count_touched(size_t bytes, double seconds) {
+  std::lock_guard lock(mutex_);
+  touched_.bytes += bytes;
+  touched_.seconds += seconds;
+}
+
+PlaceMemory::Touched PlaceMemory::touched() {
+  std::lock_guard lock(mutex_);
+  return touched_;
 }
 
 bool PlaceMemory::extend(mx::allocator::Buffer buffer, size_t bytes) {

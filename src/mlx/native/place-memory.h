@@ -19,7 +19,15 @@ class PlaceMemory {
   PlaceMemory(bool huge_pages, size_t least_kept) : huge_pages_(huge_pages), least_kept_(least_kept) {}
 
   // `bytes` in a place with room for `room`, for array::set_data; throws when memory is out. Any thread may call it, and drop what it returns.
-  mx::allocator::Data take(size_t bytes, size_t room);
+  // `untouched`, or null, is told how many of them have no pages yet.
+  mx::allocator::Data take(size_t bytes, size_t room, size_t* untouched = nullptr);
+  // Notes what touching such bytes took.
+  void count_touched(size_t bytes, double seconds);
+  struct Touched {
+    size_t bytes;
+    double seconds;
+  };
+  Touched touched();
   // Whether a buffer that `take` gave has room for so many bytes; from now on they are in use.
   bool extend(mx::allocator::Buffer buffer, size_t bytes);
   // Of free places so many bytes keep their pages from now on.
@@ -61,6 +69,7 @@ class PlaceMemory {
   std::map<size_t, Places> places_;
   std::unordered_map<const void*, Taken> taken_;
   size_t kept_ = 0, reserved_ = 0;
+  Touched touched_{0, 0};
 };
 
 // The prefix cache's blocks: many, alike and small.
