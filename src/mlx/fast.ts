@@ -17,6 +17,11 @@ export function layerNorm(x: MxArray, weight: MxArray | null, bias: MxArray | nu
   return currentDevice() === "cpu" ? mx.cpuLayerNorm(x, weight, bias, eps) : mx.layerNorm(x, weight, bias, eps);
 }
 
+/** x + change, both of the graph that is being built. */
+export function addTo(x: MxArray, change: MxArray): MxArray {
+  return currentDevice() === "cpu" ? mx.cpuAddTo(x, change) : mx.add(x, change);
+}
+
 /** silu(gate) * up */
 export function swiglu(gate: MxArray, up: MxArray): MxArray {
   if (currentDevice() === "cpu") return mx.cpuSwiglu(gate, up);

@@ -282,6 +282,11 @@ export const OPS = {
     cpp: "cpu_linears(x, packed, biases, n, group, bits, S)[0]",
     doc: "x times several packed matrices of n rows each, plus biases for all or none; the further products are its other outputs",
   },
+  cpu_add_to: {
+    args: { x: "array", change: "array" },
+    cpp: "cpu_add_to(x, change, S)",
+    doc: "x + change, made together with change where that is a product of this graph",
+  },
   cpu_gated_linear: {
     args: { x: "array", gate: "array", up: "array", n: "int", group: "int", bits: "int", gelu: "bool" },
     cpp: "cpu_gated_linear(x, gate, up, n, group, bits, gelu, S)",

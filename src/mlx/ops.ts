@@ -493,6 +493,11 @@ export function cpuLinears(
   return checked(ffi.op_cpu_linears(x, doubles(packed), packed.length, doubles(biases), biases.length, int32s(n), n.length, group, bits));
 }
 
+/** x + change, made together with change where that is a product of this graph. */
+export function cpuAddTo(x: MxArray, change: MxArray): MxArray {
+  return checked(ffi.op_cpu_add_to(x, change));
+}
+
 /** silu (or gelu) of x times one packed matrix of n rows, times x times another one. */
 export function cpuGatedLinear(
   x: MxArray,

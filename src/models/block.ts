@@ -1,6 +1,6 @@
 /** One layer of a decoder: attention, then a feed-forward part, each added to what it got. */
 import { type Batch, narrowToOutputs } from "../kv/cache.ts";
-import { times } from "../mlx/fast.ts";
+import { addTo, times } from "../mlx/fast.ts";
 import type { MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
 import type { AdapterChoice } from "../nn/linear.ts";
@@ -68,7 +68,7 @@ export class TransformerBlock implements Block {
   }
 
   #add(x: MxArray, change: MxArray): MxArray {
-    const { residualScale, addResidual = mx.add } = this.#parts;
+    const { residualScale, addResidual = addTo } = this.#parts;
     return addResidual(x, residualScale === undefined ? change : times(change, residualScale));
   }
 }

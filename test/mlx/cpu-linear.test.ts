@@ -75,6 +75,29 @@ for (const [name, { group, bits, pack }] of Object.entries(KINDS)) {
   }
 }
 
+test("a product that is added to something is the sum, whatever else is done with it", () => {
+  for (const [rows, n, biased] of [
+    [1, 33, false],
+    [70, 100, true],
+  ] as const) {
+    scope(() => {
+      const [x, w] = [randoms([rows, 64]), mx.cpuPack(randoms([n, 64]))];
+      const [bias, residual, other] = [biased ? randoms([n]) : null, randoms([rows, n]), randoms([1, n])];
+      const product = mx.cpuLinear(x, w, bias, n, 0, 0);
+      const sum = mx.cpuAddTo(residual, product);
+      const twice = mx.cpuAddTo(residual, sum);
+      const spread = mx.cpuAddTo(other, product);
+      const plain = mx.contiguous(mx.cpuLinear(x, w, bias, n, 0, 0));
+      expectNear(sum, mx.add(residual, plain));
+      expectNear(twice, mx.add(mx.add(residual, plain), residual));
+      expectNear(spread, mx.add(other, plain));
+      // Computed by now: there is nothing left to be joined.
+      expectNear(product, plain);
+      expectNear(mx.cpuAddTo(residual, product), mx.add(residual, plain));
+    });
+  }
+});
+
 test("a strided input is taken as it is meant: transposed, cut and repeated", () => {
   scope(() => {
     const w = mx.cpuPack(randoms([10, 6]));

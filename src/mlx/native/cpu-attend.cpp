@@ -78,10 +78,18 @@ mx::array cpu_attend(
   require(unanswered == 0, "attend: queries of no stretch");
   std::vector<int64_t> slots_of;
   for (size_t i = 0; i < caches.size(); i += parts) slots_of.push_back(caches[i].shape(2));
-  std::vector<mx::array> inputs{cpu_plain(q)};
-  for (const auto* part : {&k, &v, &sinks})
+  // What is rotated before is rotated here instead: keys on their way to the cache, queries by whoever attends with them.
+  const std::optional<Rotation> turned_q = rotation_of(q), turned_k = k ? rotation_of(*k) : std::nullopt;
+  std::vector<mx::array> inputs{cpu_plain(turned_q ? turned_q->x : q)};
+  if (k) inputs.push_back(cpu_plain(turned_k ? turned_k->x : *k));
+  for (const auto* part : {&v, &sinks})
     if (*part) inputs.push_back(cpu_plain(**part));
-  const int64_t k_at = 1, v_at = 2, sinks_at = 1 + (k ? 1 : 0) + (v ? 1 : 0), caches_at = sinks_at + (sinks ? 1 : 0);
+  const int64_t k_at = 1, v_at = 2, sinks_at = 1 + (k ? 1 : 0) + (v ? 1 : 0), q_table_at = sinks_at + (sinks ? 1 : 0);
+  if (turned_q) inputs.push_back(turned_q->table);
+  const int64_t k_table_at = q_table_at + (turned_q ? 1 : 0), caches_at = k_table_at + (turned_k ? 1 : 0);
+  if (turned_k) inputs.push_back(turned_k->table);
+  const int64_t half_q = turned_q ? turned_q->table.shape(2) : 0, half_k = turned_k ? turned_k->table.shape(2) : 0;
+  const bool pairs_q = turned_q && turned_q->pairs, pairs_k = turned_k && turned_k->pairs;
   const bool writes = k.has_value(), writes_v = v.has_value(), sunk = sinks.has_value();
   inputs.insert(inputs.end(), caches.begin(), caches.end());
   mx::Shape shape{static_cast<int>(queries), static_cast<int>(heads * value_dim)};
@@ -110,8 +118,14 @@ mx::array cpu_attend(
     auto write = [&](const Stretch& t, int64_t which, const float* from, int64_t width) {
       for (int64_t h = 0; h < kv_heads; h++) {
         float* row = cache_row(t, which, h);
-        for (int64_t i = 0; i < t.count; i++)
-          std::memcpy(row + (t.start + i) % slots_of[t.sizeClass] * width, from + ((t.offset + i) * kv_heads + h) * width, width * sizeof(float));
+        for (int64_t i = 0; i < t.count; i++) {
+          const float* source = from + ((t.offset + i) * kv_heads + h) * width;
+          float* target = row + (t.start + i) % slots_of[t.sizeClass] * width;
+          if (which == 0 && half_k > 0)
+            kernels().rope(source, floats(in[k_table_at]) + (t.offset + i) * 2 * half_k, target, 1, 1, dim, half_k, pairs_k);
+          else
+            std::memcpy(target, source, width * sizeof(float));
+        }
       }
     };
     if (writes) {
@@ -156,8 +170,15 @@ mx::array cpu_attend(
         for (int64_t at = 0; at < 32 * dim; at += 16) __builtin_prefetch(keys + at, 0, 2);
       }
       thread_local std::vector<float> scratch;
-      size_t need = static_cast<size_t>(attention_scratch(task));
+      size_t size = static_cast<size_t>(attention_scratch(task)), need = size + (half_q > 0 ? static_cast<size_t>(item.count * task.heads * dim) : 0);
       if (scratch.size() < need) scratch.resize(need);
+      if (half_q > 0) {
+        float* turned = scratch.data() + size;
+        for (int64_t j = 0; j < item.count; j++)
+          kernels().rope(task.q + j * task.q_stride, floats(in[q_table_at]) + (query + j) * 2 * half_q, turned + j * task.heads * dim, 1, task.heads, dim, half_q, pairs_q);
+        task.q = turned;
+        task.q_stride = task.heads * dim;
+      }
       (task.one_by_one() ? kernels().attend_one : kernels().attend_many)(task, scratch.data());
     });
   };

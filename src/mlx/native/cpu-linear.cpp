@@ -63,6 +63,36 @@ int64_t panels_per_item(int64_t panels, int64_t rows, int64_t k) {
   return std::max(least, even);
 }
 
+// One product, which may be added to something.
+class Linear : public CpuPrimitive {
+ public:
+  Linear(mx::Stream s, CpuRunMany run, const PackedMatrix& matrix, int64_t rows, bool biased, bool added)
+      : CpuPrimitive(s, "Linear", std::move(run), kNoneWritten, mx::allocator::malloc), matrix(matrix), rows(rows), biased(biased), added(added) {}
+
+  const PackedMatrix matrix;
+  const int64_t rows;
+  const bool biased, added;
+};
+
+// inputs: x, the packed matrix, the bias if there is one, and what the product is added to, if anything.
+mx::array make_linear(const mx::Shape& shape, const PackedMatrix& matrix, int64_t rows, std::vector<mx::array> inputs, bool biased, bool added, mx::Stream s) {
+  if (s.device != mx::Device::cpu) throw std::invalid_argument("Linear is for the CPU only");
+  int64_t step = panels_per_item(matrix.panels, rows, matrix.k);
+  auto run = [=](const std::vector<const void*>& in, const std::vector<void*>& out) {
+    auto* y = static_cast<float*>(out[0]);
+    parallel_for((matrix.panels + step - 1) / step, [&](int64_t i) {
+      int64_t first = i * step, last = std::min(matrix.panels, first + step), n = matrix.n;
+      matrix.multiply(floats(in[0]), rows, in[1], biased ? floats(in[2]) : nullptr, y, n, first, last);
+      if (!added) return;
+      const float* plus = floats(in.back());
+      int64_t end = std::min(n, last * kPanel);
+      for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = first * kPanel; c < end; c++) y[r * n + c] += plus[r * n + c];
+    });
+  };
+  return mx::array(shape, mx::float32, std::make_shared<Linear>(s, std::move(run), matrix, rows, biased, added), std::move(inputs));
+}
+
 }  // namespace
 
 std::vector<mx::array> cpu_linears(
@@ -101,9 +131,22 @@ std::vector<mx::array> cpu_linears(
 
 mx::array cpu_linear(
     const mx::array& x, const mx::array& packed, const std::optional<mx::array>& bias, int n, int group, int bits, mx::Stream s) {
-  std::vector<mx::array> biases;
-  if (bias) biases.push_back(*bias);
-  return cpu_linears(x, {packed}, biases, {n}, group, bits, s)[0];
+  PackedMatrix matrix(packed, x.ndim() > 0 ? x.shape(-1) : 0, n, group, bits);
+  require(!bias || (bias->ndim() == 1 && bias->shape(0) == n), "linear: the bias has another length");
+  std::vector<mx::array> inputs{cpu_plain(x), packed};
+  if (bias) inputs.push_back(cpu_plain(*bias));
+  mx::Shape shape = x.shape();
+  int64_t rows = rows_of(x);
+  shape.back() = n;
+  return make_linear(shape, matrix, rows, std::move(inputs), bias.has_value(), false, s);
+}
+
+mx::array cpu_add_to(const mx::array& x, const mx::array& change, mx::Stream s) {
+  const auto* linear = change.has_primitive() ? dynamic_cast<const Linear*>(&change.primitive()) : nullptr;
+  if (linear == nullptr || linear->added || x.shape() != change.shape() || x.dtype() != mx::float32) return mx::add(x, change, s);
+  std::vector<mx::array> inputs = change.inputs();
+  inputs.push_back(x);
+  return make_linear(change.shape(), linear->matrix, linear->rows, std::move(inputs), linear->biased, true, s);
 }
 
 mx::array cpu_gated_linear(

@@ -47,49 +47,6 @@ struct Strided {
   }
 };
 
-// Outputs computed by a function of the inputs' and outputs' addresses, which runs on the stream's thread.
-class CpuPrimitive : public mx::Primitive {
- public:
-  CpuPrimitive(mx::Stream s, const char* name, CpuRunMany run, size_t written, CpuMemory memory)
-      : Primitive(s), name_(name), run_(std::move(run)), written_(written), memory_(std::move(memory)) {}
-
-  void eval_cpu(const std::vector<mx::array>& inputs, std::vector<mx::array>& outputs) override {
-    std::vector<void*> to;
-    for (mx::array& out : outputs) {
-      auto data = memory_(out.nbytes());
-      // MLX's CPU allocator gives null when memory is out.
-      if (out.nbytes() > 0 && data.buffer().ptr() == nullptr) throw std::runtime_error(std::string(name_) + ": out of memory");
-      out.set_data(std::move(data));
-      to.push_back(out.data<char>());
-    }
-    std::vector<const void*> from;
-    std::vector<std::pair<size_t, Strided>> strided;
-    for (const mx::array& in : inputs) {
-      if (!in.flags().row_contiguous) {
-        if (from.size() >= written_) throw std::runtime_error(std::string(name_) + ": what is written to is not row-major");
-        strided.push_back({from.size(), {in.data<char>(), in.itemsize(), in.shape(), in.strides()}});
-      }
-      from.push_back(in.data<char>());
-    }
-    mx::cpu::get_command_encoder(stream()).dispatch(
-        [run = std::move(run_), from = std::move(from), to = std::move(to), strided = std::move(strided)]() mutable {
-          std::vector<std::vector<char>> copies;
-          for (const auto& [index, array] : strided) from[index] = copies.emplace_back(array.numbers()).data();
-          run(from, to);
-        });
-  }
-  void eval_gpu(const std::vector<mx::array>&, std::vector<mx::array>&) override {
-    throw std::runtime_error(std::string(name_) + " is for the CPU only");
-  }
-  const char* name() const override { return name_; }
-
- private:
-  const char* name_;
-  CpuRunMany run_;
-  size_t written_;
-  CpuMemory memory_;
-};
-
 void require(bool condition, const char* message) {
   if (!condition) throw std::invalid_argument(message);
 }
@@ -104,6 +61,36 @@ void for_rows(int64_t rows, int64_t n, F work) {
 }
 
 }  // namespace
+
+void CpuPrimitive::eval_cpu(const std::vector<mx::array>& inputs, std::vector<mx::array>& outputs) {
+  std::vector<void*> to;
+  for (mx::array& out : outputs) {
+    auto data = memory_(out.nbytes());
+    // MLX's CPU allocator gives null when memory is out.
+    if (out.nbytes() > 0 && data.buffer().ptr() == nullptr) throw std::runtime_error(std::string(name_) + ": out of memory");
+    out.set_data(std::move(data));
+    to.push_back(out.data<char>());
+  }
+  std::vector<const void*> from;
+  std::vector<std::pair<size_t, Strided>> strided;
+  for (const mx::array& in : inputs) {
+    if (!in.flags().row_contiguous) {
+      if (from.size() >= written_) throw std::runtime_error(std::string(name_) + ": what is written to is not row-major");
+      strided.push_back({from.size(), {in.data<char>(), in.itemsize(), in.shape(), in.strides()}});
+    }
+    from.push_back(in.data<char>());
+  }
+  mx::cpu::get_command_encoder(stream()).dispatch(
+      [run = std::move(run_), from = std::move(from), to = std::move(to), strided = std::move(strided)]() mutable {
+        std::vector<std::vector<char>> copies;
+        for (const auto& [index, array] : strided) from[index] = copies.emplace_back(array.numbers()).data();
+        run(from, to);
+      });
+}
+
+void CpuPrimitive::eval_gpu(const std::vector<mx::array>&, std::vector<mx::array>&) {
+  throw std::runtime_error(std::string(name_) + " is for the CPU only");
+}
 
 std::vector<mx::array> cpu_make_many(
     std::vector<mx::Shape> shapes, mx::Dtype dtype, const char* name, std::vector<mx::array> inputs, mx::Stream s, CpuRunMany run, size_t written,
@@ -251,17 +238,37 @@ mx::array cpu_rope_table(const mx::array& positions, const mx::array& freqs, flo
   });
 }
 
+namespace {
+
+class Rope : public CpuPrimitive {
+ public:
+  Rope(mx::Stream s, CpuRunMany run, bool pairs) : CpuPrimitive(s, "Rope", std::move(run), kNoneWritten, mx::allocator::malloc), pairs(pairs) {}
+  const bool pairs;
+};
+
+}  // namespace
+
 mx::array cpu_rope(const mx::array& x, const mx::array& table, bool pairs, mx::Stream s) {
   require(x.ndim() == 3 && table.ndim() == 3 && table.shape(0) == x.shape(0), "rope: x [T, H, D], table [T, 2, half]");
+  require(s.device == mx::Device::cpu, "Rope is for the CPU only");
   int64_t tokens = x.shape(0), heads = x.shape(1), dim = x.shape(2), half = table.shape(2);
   require(2 * half <= dim, "rope: more rotated than there is");
-  return cpu_make(x.shape(), mx::float32, "Rope", {cpu_plain(x), cpu_plain(table)}, s, [=](const std::vector<const void*>& in, void* out) {
+  auto run = [=](const std::vector<const void*>& in, const std::vector<void*>& out) {
     int64_t width = heads * dim;
     for_rows(tokens, width, [&](int64_t first, int64_t count) {
       const float* angles = floats(in[1]) + first * 2 * half;
-      kernels().rope(floats(in[0]) + first * width, angles, static_cast<float*>(out) + first * width, count, heads, dim, half, pairs);
+      kernels().rope(floats(in[0]) + first * width, angles, static_cast<float*>(out[0]) + first * width, count, heads, dim, half, pairs);
     });
-  });
+  };
+  std::vector<mx::array> inputs{cpu_plain(x), cpu_plain(table)};
+  return mx::array(x.shape(), mx::float32, std::make_shared<Rope>(s, std::move(run), pairs), std::move(inputs));
+}
+
+std::optional<Rotation> rotation_of(const mx::array& x) {
+  if (!x.has_primitive()) return std::nullopt;
+  const auto* rope = dynamic_cast<const Rope*>(&x.primitive());
+  if (rope == nullptr) return std::nullopt;
+  return Rotation{x.inputs()[0], x.inputs()[1], rope->pairs};
 }
 
 mx::array cpu_argmax(const mx::array& x, mx::Stream s) {

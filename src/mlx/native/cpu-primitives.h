@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 
+#include "mlx/primitives.h"
 #include "shim.h"
 
 namespace shim {
@@ -14,6 +15,24 @@ using CpuRun = std::function<void(const std::vector<const void*>& inputs, void* 
 using CpuRunMany = std::function<void(const std::vector<const void*>& inputs, const std::vector<void*>& outputs)>;
 // Where an output lies.
 using CpuMemory = std::function<mx::allocator::Data(size_t bytes)>;
+
+// Outputs computed by a function of the inputs' and outputs' addresses, which runs on the stream's thread.
+class CpuPrimitive : public mx::Primitive {
+ public:
+  CpuPrimitive(mx::Stream s, const char* name, CpuRunMany run, size_t written, CpuMemory memory)
+      : Primitive(s), name_(name), run_(std::move(run)), written_(written), memory_(std::move(memory)) {}
+
+  void eval_cpu(const std::vector<mx::array>& inputs, std::vector<mx::array>& outputs) override;
+  void eval_gpu(const std::vector<mx::array>&, std::vector<mx::array>&) override;
+  const char* name() const override { return name_; }
+
+ private:
+  const char* name_;
+  CpuRunMany run_;
+  size_t written_;
+  CpuMemory memory_;
+};
+
 // An array computed so. It gets the inputs row-major: of others copies are made when it runs. Those from `written` on are written to, and must be.
 constexpr size_t kNoneWritten = SIZE_MAX;
 mx::array cpu_make(
@@ -40,6 +59,8 @@ mx::array cpu_copy_row(
 // x [..., k] times a packed matrix of n columns, plus bias [n].
 mx::array cpu_linear(
     const mx::array& x, const mx::array& packed, const std::optional<mx::array>& bias, int n, int group, int bits, mx::Stream s);
+// x + change. Where change is a product that nobody has begun to compute, the sum is made with it: change is not computed by itself.
+mx::array cpu_add_to(const mx::array& x, const mx::array& change, mx::Stream s);
 // x times several matrices of one kind, each with so many columns; biases for all or for none.
 std::vector<mx::array> cpu_linears(
     const mx::array& x, const std::vector<mx::array>& packed, const std::vector<mx::array>& biases, const std::vector<int>& n, int group, int bits,
@@ -74,6 +95,12 @@ mx::array cpu_attend_texts(
 mx::array cpu_rope_table(const mx::array& positions, const mx::array& freqs, float scale, mx::Stream s);
 // x [T, H, D], the first 2 * half of each head rotated.
 mx::array cpu_rope(const mx::array& x, const mx::array& table, bool pairs, mx::Stream s);
+// What cpu_rope has been given for x; nothing when x is something else. Only for arrays of which nobody has begun to compute anything.
+struct Rotation {
+  mx::array x, table;
+  bool pairs;
+};
+std::optional<Rotation> rotation_of(const mx::array& x);
 // uint32 index of the first maximum of each row.
 mx::array cpu_argmax(const mx::array& x, mx::Stream s);
 // uint32 [n, k]: the indices of the k largest of each row, the largest first and the first of equals before the others.

@@ -706,6 +706,14 @@ SHIM_EXPORT Handle op_cpu_linears(Handle x_, const double* packed_, int32_t pack
   });
 }
 
+SHIM_EXPORT Handle op_cpu_add_to(Handle x_, Handle change_) {
+  return guard([&]() -> Handle {
+    const mx::array& x = array_at(x_);
+    const mx::array& change = array_at(change_);
+    return hold(cpu_add_to(x, change, S));
+  });
+}
+
 SHIM_EXPORT Handle op_cpu_gated_linear(Handle x_, Handle gate_, Handle up_, int32_t n, int32_t group, int32_t bits, bool gelu) {
   return guard([&]() -> Handle {
     const mx::array& x = array_at(x_);
