@@ -31,7 +31,7 @@ export interface EngineOptions extends PrefixOptions, CacheOptions {
 const IDLE_MS = 1000;
 
 /** So long an engine waits before it readies memory: whoever asks one thing after the other is not to wait for that. */
-const PAUSE_MS = 100;
+const PAUSE_MS = 20;
 
 const macrotask = () => new Promise((resolve) => setImmediate(resolve));
 

@@ -41,43 +41,42 @@ export class PackedLinear implements Linear {
   readonly #packed: Parameter;
   readonly #bias: Parameter | null;
   readonly #outDim: number;
-  readonly #quantization: Quantization | null;
+  /** Of quantized levels; of a dense weight zeros. */
+  readonly #group: number;
+  readonly #bits: number;
 
   constructor(packed: Parameter, bias: Parameter | null, outDim: number, quantization: Quantization | null = null) {
     this.#packed = packed;
     this.#bias = bias;
     this.#outDim = outDim;
-    this.#quantization = quantization;
+    this.#group = quantization?.groupSize ?? 0;
+    this.#bits = quantization?.bits ?? 0;
   }
 
   forward(x: MxArray): MxArray {
-    const [group, bits] = packing(this.#quantization);
-    return mx.cpuLinear(x, this.#packed.array, this.#bias?.array ?? null, this.#outDim, group, bits);
+    return mx.cpuLinear(x, this.#packed.array, this.#bias?.array ?? null, this.#outDim, this.#group, this.#bits);
+  }
+
+  #isLike(other: PackedLinear): boolean {
+    return this.#group === other.#group && this.#bits === other.#bits;
   }
 
   /** What all of them make of x, in one operation; null when they are of different kinds. */
   static forwardAll(layers: readonly PackedLinear[], x: MxArray): MxArray[] | null {
+    const kind = layers[0]!;
     const biases = layers.flatMap((layer) => layer.#bias?.array ?? []);
-    const kind = packing(layers[0]!.#quantization);
-    const alike = layers.every((layer) => packing(layer.#quantization).join() === kind.join());
-    if (!alike || (biases.length > 0 && biases.length < layers.length)) return null;
+    if (!layers.every((layer) => layer.#isLike(kind)) || (biases.length > 0 && biases.length < layers.length)) return null;
     const packed = layers.map((layer) => layer.#packed.array);
     const sizes = layers.map((layer) => layer.#outDim);
-    const first = mx.cpuLinears(x, packed, biases, sizes, ...kind);
+    const first = mx.cpuLinears(x, packed, biases, sizes, kind.#group, kind.#bits);
     return layers.map((_, i) => (i === 0 ? first : mx.output(first, i)));
   }
 
   /** act(gate(x)) * up(x) in one operation, act being silu or gelu's approximation; null when they are of different kinds or have biases. */
   static forwardGated(gate: PackedLinear, up: PackedLinear, x: MxArray, gelu: boolean): MxArray | null {
-    const kind = packing(gate.#quantization);
-    if (packing(up.#quantization).join() !== kind.join() || gate.#outDim !== up.#outDim || gate.#bias || up.#bias) return null;
-    return mx.cpuGatedLinear(x, gate.#packed.array, up.#packed.array, gate.#outDim, ...kind, gelu);
+    if (!gate.#isLike(up) || gate.#outDim !== up.#outDim || gate.#bias || up.#bias) return null;
+    return mx.cpuGatedLinear(x, gate.#packed.array, up.#packed.array, gate.#outDim, gate.#group, gate.#bits, gelu);
   }
-}
-
-/** Group size and bits; of a dense weight zeros. */
-export function packing(quantization: Quantization | null): [group: number, bits: number] {
-  return quantization === null ? [0, 0] : [quantization.groupSize, quantization.bits];
 }
 
 /** The quantized weight with its scales and, in affine mode, offsets. */
