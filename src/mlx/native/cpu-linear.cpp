@@ -63,11 +63,12 @@ int64_t panels_per_item(int64_t panels, int64_t rows, int64_t k) {
   return std::max(least, even);
 }
 
-// One product, which may be added to something.
+// One product, which may be added to something. Known by the address of its name.
 class Linear : public CpuPrimitive {
  public:
+  static constexpr char kName[] = "Linear";
   Linear(mx::Stream s, CpuRunMany run, const PackedMatrix& matrix, int64_t rows, bool biased, bool added)
-      : CpuPrimitive(s, "Linear", std::move(run), kNoneWritten, mx::allocator::malloc), matrix(matrix), rows(rows), biased(biased), added(added) {}
+      : CpuPrimitive(s, kName, std::move(run), kNoneWritten, mx::allocator::malloc), matrix(matrix), rows(rows), biased(biased), added(added) {}
 
   const PackedMatrix matrix;
   const int64_t rows;
@@ -120,7 +121,7 @@ std::vector<mx::array> cpu_linears(
   std::vector<mx::array> inputs{cpu_plain(x)};
   inputs.insert(inputs.end(), packed.begin(), packed.end());
   for (const mx::array& bias : biases) inputs.push_back(cpu_plain(bias));
-  return cpu_make_many(std::move(shapes), mx::float32, "Linear", std::move(inputs), s, [=](const std::vector<const void*>& in, const std::vector<void*>& out) {
+  return cpu_make_many(std::move(shapes), mx::float32, "Linears", std::move(inputs), s, [=](const std::vector<const void*>& in, const std::vector<void*>& out) {
     parallel_for(static_cast<int64_t>(items.size()), [&](int64_t i) {
       auto [m, first, last] = items[i];
       const float* bias = in.size() > 1 + matrices.size() ? floats(in[1 + matrices.size() + m]) : nullptr;
@@ -142,7 +143,8 @@ mx::array cpu_linear(
 }
 
 mx::array cpu_add_to(const mx::array& x, const mx::array& change, mx::Stream s) {
-  const auto* linear = change.has_primitive() ? dynamic_cast<const Linear*>(&change.primitive()) : nullptr;
+  bool product = change.has_primitive() && change.primitive().name() == Linear::kName;
+  const Linear* linear = product ? static_cast<const Linear*>(&change.primitive()) : nullptr;
   if (linear == nullptr || linear->added || x.shape() != change.shape() || x.dtype() != mx::float32) return mx::add(x, change, s);
   std::vector<mx::array> inputs = change.inputs();
   inputs.push_back(x);

@@ -240,9 +240,11 @@ mx::array cpu_rope_table(const mx::array& positions, const mx::array& freqs, flo
 
 namespace {
 
+// Known by the address of its name.
 class Rope : public CpuPrimitive {
  public:
-  Rope(mx::Stream s, CpuRunMany run, bool pairs) : CpuPrimitive(s, "Rope", std::move(run), kNoneWritten, mx::allocator::malloc), pairs(pairs) {}
+  static constexpr char kName[] = "Rope";
+  Rope(mx::Stream s, CpuRunMany run, bool pairs) : CpuPrimitive(s, kName, std::move(run), kNoneWritten, mx::allocator::malloc), pairs(pairs) {}
   const bool pairs;
 };
 
@@ -265,10 +267,8 @@ mx::array cpu_rope(const mx::array& x, const mx::array& table, bool pairs, mx::S
 }
 
 std::optional<Rotation> rotation_of(const mx::array& x) {
-  if (!x.has_primitive()) return std::nullopt;
-  const auto* rope = dynamic_cast<const Rope*>(&x.primitive());
-  if (rope == nullptr) return std::nullopt;
-  return Rotation{x.inputs()[0], x.inputs()[1], rope->pairs};
+  if (!x.has_primitive() || x.primitive().name() != Rope::kName) return std::nullopt;
+  return Rotation{x.inputs()[0], x.inputs()[1], static_cast<const Rope&>(x.primitive()).pairs};
 }
 
 mx::array cpu_argmax(const mx::array& x, mx::Stream s) {
