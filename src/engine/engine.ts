@@ -30,9 +30,6 @@ export interface EngineOptions extends PrefixOptions, CacheOptions {
 /** Without work for so long, an engine frees the memory that it keeps for the next step. */
 const IDLE_MS = 1000;
 
-/** So long an engine waits before it readies memory: whoever asks one thing after the other is not to wait for that. */
-const PAUSE_MS = 20;
-
 const macrotask = () => new Promise((resolve) => setImmediate(resolve));
 
 export class Engine {
@@ -183,13 +180,7 @@ export class Engine {
     // What MLX keeps for reuse is given back unless work comes soon.
     const timer = setTimeout(clearCache, IDLE_MS);
     const called = this.#call();
-    if (this.#prefixes) {
-      const pause = Promise.withResolvers<void>();
-      const pauseTimer = setTimeout(pause.resolve, PAUSE_MS);
-      await Promise.race([called, pause.promise]);
-      clearTimeout(pauseTimer);
-      while (this.#wake && this.#prefixes.prepare()) await macrotask();
-    }
+    await this.#prefixes?.prepareUntil(called);
     await called;
     clearTimeout(timer);
     // Others that have come by now are begun together with the first.

@@ -39,6 +39,10 @@ const PATIENCE_MS = 5000;
 /** Memory that is made ready for blocks to come: for so many tokens, but no more bytes than this. */
 const RESERVE_TOKENS = 16_384;
 const RESERVE_BYTES = 2 ** 29;
+/** So long it waits before that: whoever asks one thing after the other is not to wait for it. */
+const PAUSE_MS = 20;
+
+const macrotask = () => new Promise((resolve) => setImmediate(resolve));
 
 export class Prefixes {
   readonly cache: PrefixCache<Sequence>;
@@ -78,8 +82,21 @@ export class Prefixes {
     return this.cache.index.bytes;
   }
 
-  /** For when there is nothing else to do: readies memory for a block to come. False when enough is ready. */
-  prepare(): boolean {
+  /** For when there is nothing else to do: readies memory for blocks to come, after a pause and until somebody calls. */
+  async prepareUntil(called: Promise<void>): Promise<void> {
+    const pause = Promise.withResolvers<void>();
+    const timer = setTimeout(pause.resolve, PAUSE_MS);
+    let idle = true;
+    const ended = called.then(() => {
+      idle = false;
+    });
+    await Promise.race([ended, pause.promise]);
+    clearTimeout(timer);
+    while (idle && this.#prepare()) await macrotask();
+  }
+
+  /** Readies memory for a block to come, or a part of it. False when enough is ready. */
+  #prepare(): boolean {
     if (this.#blockBytes === 0) return false;
     const { prefixCacheBytes = 0, kvBudgetBytes } = this.#options;
     const room = Math.min(prefixCacheBytes, kvBudgetBytes) - this.bytes;
@@ -112,7 +129,7 @@ export class Prefixes {
     const { keys, more } = this.cache.enter(sequence);
     if (!more && (!this.#disk || this.#useful(sequence, keys) === 0)) return;
     sequence.ready = false;
-    this.#prepare(sequence, more)
+    this.#fetch(sequence, more)
       .catch((error) => this.#options.onWarning?.("a block of the prefix cache could not be read", error))
       .finally(() => {
         sequence.ready = true;
@@ -120,9 +137,9 @@ export class Prefixes {
       });
   }
 
-  async #prepare(sequence: Sequence, unfinished: boolean): Promise<void> {
+  async #fetch(sequence: Sequence, unfinished: boolean): Promise<void> {
     for (let more = unfinished; more && !sequence.finished; ) {
-      await new Promise((resolve) => setImmediate(resolve));
+      await macrotask();
       if (!sequence.finished) more = this.cache.enter(sequence).more;
     }
     if (!this.#disk || sequence.finished) return;

@@ -33,6 +33,8 @@ export function openKernelAttention(
   pair: (sizeClass: number, cache: number) => LayerPair,
 ): Attend {
   const stretches = stretchesOf(layout);
+  // Made by the first layer that asks for outputs only.
+  let outputs: Int32Array | null = null;
   return (cache, q, k, v, { scale, softcap = 0, sinks = null, ofOutputs = false }) => {
     const spec = caches[cache]!;
     if (isState(spec)) throw new StartupError(`cache ${cache} holds a state, not keys`);
@@ -42,7 +44,8 @@ export function openKernelAttention(
     });
     const window = spec.kind === "window" ? spec.size! : 0;
     const chunk = spec.kind === "chunk" ? spec.size! : 0;
-    const asked = ofOutputs ? askedOf(layout) : new Int32Array();
+    if (ofOutputs) outputs ??= askedOf(layout);
+    const asked = ofOutputs ? outputs! : [];
     return mx.cpuAttend(q, k, v, sinks, tensors, stretches, asked, valueDimOf(spec), window, chunk, scale, softcap);
   };
 }

@@ -1,5 +1,5 @@
 /** Attention with grouped heads as most models have it; unusual ones write their own on top of `batch.attend`. */
-import { type AttentionCache, type Batch, narrowToOutputs } from "../kv/cache.ts";
+import type { AttentionCache, Batch } from "../kv/cache.ts";
 import type { MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
 import type { Linear } from "../nn/linear.ts";
@@ -86,8 +86,8 @@ export class Attention {
     return this.#attend(this.projections.forward(x, batch), batch, batch);
   }
 
-  forwardOutputs(x: MxArray, batch: Batch): MxArray {
-    return this.#attend(this.projections.forwardOutputs(x, batch), batch, narrowToOutputs(batch));
+  forwardOutputs(x: MxArray, batch: Batch, asked: MxArray, narrow: Batch): MxArray {
+    return this.#attend(this.projections.forwardOutputs(x, batch, asked, narrow), batch, narrow);
   }
 
   /** `asking`: the batch as it is for the queries. */

@@ -9,8 +9,8 @@ import type { Block, Norm } from "./decoder.ts";
 /** A part of a block: x [T, hidden] to [T, hidden]. */
 export interface Layer {
   forward(x: MxArray, batch: Batch): MxArray;
-  /** x [T, hidden] to [outputs, hidden], without what only the other tokens would need. */
-  forwardOutputs?(x: MxArray, batch: Batch): MxArray;
+  /** x [T, hidden] to [outputs, hidden], without what only the other tokens would need; `asked` [outputs, hidden] and `narrow` are theirs. */
+  forwardOutputs?(x: MxArray, batch: Batch, asked: MxArray, narrow: Batch): MxArray;
 }
 
 /** A part that sees each token by itself. */
@@ -55,8 +55,10 @@ export class TransformerBlock implements Block {
     const { outputs } = batch;
     if (outputs === null) return this.forward(x, batch);
     const seen = normalise(attentionNorms.before, x);
-    const attended = attention.forwardOutputs?.(seen, batch) ?? mx.take(attention.forward(seen, batch), outputs, 0);
-    return this.#feed(mx.take(x, outputs, 0), mx.take(seen, outputs, 0), attended, narrowToOutputs(batch));
+    const take = (array: MxArray) => mx.take(array, outputs, 0);
+    const [asked, narrow] = [take(seen), narrowToOutputs(batch)];
+    const attended = attention.forwardOutputs?.(seen, batch, asked, narrow) ?? take(attention.forward(seen, batch));
+    return this.#feed(take(x), asked, attended, narrow);
   }
 
   /** What comes after attention; all of the same tokens. */

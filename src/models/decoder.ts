@@ -117,7 +117,7 @@ export class Decoder implements LanguageModel {
 }
 
 /** Of the last block only the outputs are wanted, all of which the head gets. */
-export function forwardLast(block: Block, x: MxArray, batch: Batch): MxArray {
+function forwardLast(block: Block, x: MxArray, batch: Batch): MxArray {
   if (block.forwardOutputs) return block.forwardOutputs(x, batch);
   const h = block.forward(x, batch);
   return batch.outputs === null ? h : mx.take(h, batch.outputs, 0);

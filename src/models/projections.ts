@@ -2,7 +2,7 @@
 import type { MxArray } from "../mlx/ffi.ts";
 import * as mx from "../mlx/ops.ts";
 import { cutColumns } from "../nn/columns.ts";
-import { type AdapterChoice, type Linear, takeAdapters } from "../nn/linear.ts";
+import type { AdapterChoice, Linear } from "../nn/linear.ts";
 import { forwardAll } from "../nn/together.ts";
 import type { Weights } from "./weights.ts";
 
@@ -18,11 +18,11 @@ export type Qkv = [q: MxArray, k: MxArray, v: MxArray];
 
 export interface Projections {
   forward(x: MxArray, batch: AdapterChoice): Qkv;
-  /** The queries of the batch's outputs only, all keys and values. */
-  forwardOutputs(x: MxArray, batch: Outputs): Qkv;
+  /** The queries of `asked` only, some rows of x, all keys and values. */
+  forwardOutputs(x: MxArray, batch: Outputs, asked: MxArray, narrow: AdapterChoice): Qkv;
 }
 
-/** Rows of x that are asked for, int32; null: all. */
+/** Which rows of x are asked for, int32; null: all. */
 type Outputs = AdapterChoice & { readonly outputs: MxArray | null };
 
 export type QkvNames = readonly [q: string, k: string, v: string];
@@ -44,10 +44,8 @@ export class SeparateProjections implements Projections {
     return forwardAll([this.q_proj, this.k_proj, this.v_proj], x, batch) as Qkv;
   }
 
-  forwardOutputs(x: MxArray, batch: Outputs): Qkv {
-    const { outputs } = batch;
-    if (outputs === null) return this.forward(x, batch);
-    const q = this.q_proj.forward(mx.take(x, outputs, 0), takeAdapters(batch, outputs));
+  forwardOutputs(x: MxArray, batch: AdapterChoice, asked: MxArray, narrow: AdapterChoice): Qkv {
+    const q = this.q_proj.forward(asked, narrow);
     return [q, ...forwardAll([this.k_proj, this.v_proj], x, batch)] as Qkv;
   }
 }

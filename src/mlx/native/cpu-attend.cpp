@@ -21,12 +21,6 @@ struct AttendItem {
   int64_t first, count;
 };
 
-void require(bool condition, const char* message) {
-  if (!condition) throw std::invalid_argument(message);
-}
-
-const float* floats(const void* p) { return static_cast<const float*>(p); }
-
 }  // namespace
 
 mx::array cpu_attend(
@@ -80,10 +74,10 @@ mx::array cpu_attend(
   for (size_t i = 0; i < caches.size(); i += parts) slots_of.push_back(caches[i].shape(2));
   // What is rotated before is rotated here instead: keys on their way to the cache, queries by whoever attends with them.
   const std::optional<Rotation> turned_q = rotation_of(q), turned_k = k ? rotation_of(*k) : std::nullopt;
-  std::vector<mx::array> inputs{cpu_plain(turned_q ? turned_q->x : q)};
-  if (k) inputs.push_back(cpu_plain(turned_k ? turned_k->x : *k));
+  std::vector<mx::array> inputs{cpu_float32(turned_q ? turned_q->x : q)};
+  if (k) inputs.push_back(cpu_float32(turned_k ? turned_k->x : *k));
   for (const auto* part : {&v, &sinks})
-    if (*part) inputs.push_back(cpu_plain(**part));
+    if (*part) inputs.push_back(cpu_float32(**part));
   const int64_t k_at = 1, v_at = 2, sinks_at = 1 + (k ? 1 : 0) + (v ? 1 : 0), q_table_at = sinks_at + (sinks ? 1 : 0);
   if (turned_q) inputs.push_back(turned_q->table);
   const int64_t k_table_at = q_table_at + (turned_q ? 1 : 0), caches_at = k_table_at + (turned_k ? 1 : 0);

@@ -12,10 +12,6 @@ namespace shim {
 
 namespace {
 
-void require(bool condition, const char* message) {
-  if (!condition) throw std::invalid_argument(message);
-}
-
 // One tensor [R, H, slots, D] and where its numbers of a token begin among those of all tensors.
 struct Part {
   int64_t heads, slots, dim, column;
@@ -82,7 +78,7 @@ mx::array cpu_import_tokens(const std::vector<mx::array>& caches, const std::vec
   int64_t end = start;
   for (const mx::array& b : blocks) {
     require(b.ndim() == 2 && b.shape(1) == parts.width, "blocks: a block of another model");
-    inputs.push_back(cpu_plain(b));
+    inputs.push_back(cpu_float32(b));
     firsts.push_back(end);
     end += b.shape(0);
   }
@@ -136,7 +132,7 @@ mx::array cpu_import_state(const std::vector<mx::array>& states, const mx::array
   for (int64_t size : sizes) total += size;
   require(state.ndim() == 1 && state.shape(0) == total, "states: a state of another model");
   std::vector<mx::array> inputs = states;
-  inputs.push_back(cpu_plain(state));
+  inputs.push_back(cpu_float32(state));
   return cpu_make({1}, mx::float32, "ImportState", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
     *static_cast<float*>(out) = 0;
     const auto* from = static_cast<const float*>(in.back());

@@ -13,10 +13,6 @@ namespace shim {
 
 namespace {
 
-void require(bool condition, const char* message) {
-  if (!condition) throw std::invalid_argument(message);
-}
-
 // For so many rows, with room for more where the system has that much to address.
 mx::allocator::Data memory_for(size_t bytes, int rows, int room) {
   try {

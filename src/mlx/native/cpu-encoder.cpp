@@ -10,22 +10,16 @@ namespace shim {
 
 namespace {
 
-void require(bool condition, const char* message) {
-  if (!condition) throw std::invalid_argument(message);
-}
-
 // Queries [first, first + count) of the text that begins at token `offset`, all of its tokens being keys.
 struct TextItem {
   int64_t offset, length, first, count;
 };
 
-const float* floats(const void* p) { return static_cast<const float*>(p); }
-
 }  // namespace
 
 mx::array cpu_gelu(const mx::array& x, mx::Stream s) {
   int64_t size = static_cast<int64_t>(x.size());
-  return cpu_make(x.shape(), mx::float32, "Gelu", {cpu_plain(x)}, s, [=](const std::vector<const void*>& in, void* out) {
+  return cpu_make(x.shape(), mx::float32, "Gelu", {cpu_float32(x)}, s, [=](const std::vector<const void*>& in, void* out) {
     constexpr int64_t kSlice = 16384;
     parallel_for((size + kSlice - 1) / kSlice, [&](int64_t i) {
       int64_t at = i * kSlice;
@@ -78,7 +72,7 @@ mx::array cpu_attend_texts(
       kernels().attend_many(task, scratch.data());
     });
   };
-  return cpu_make(shape, mx::float32, "AttendTexts", {cpu_plain(q), cpu_plain(k), cpu_plain(v)}, s, std::move(run));
+  return cpu_make(shape, mx::float32, "AttendTexts", {cpu_float32(q), cpu_float32(k), cpu_float32(v)}, s, std::move(run));
 }
 
 }  // namespace shim

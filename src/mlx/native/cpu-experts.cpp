@@ -11,12 +11,6 @@ namespace shim {
 
 namespace {
 
-void require(bool condition, const char* message) {
-  if (!condition) throw std::invalid_argument(message);
-}
-
-const float* floats(const void* p) { return static_cast<const float*>(p); }
-
 // A plan is int32 [experts + 1 + 2 R]: where each expert's rows begin, and the end; then, for each row in the order of the
 // experts, which choice it is (token times k plus place); then, for each choice, its row.
 struct Plan {
@@ -62,8 +56,8 @@ mx::array linear(
   int64_t rows = x.shape(0), k = x.shape(1);
   require(plan ? rows_of(*plan, experts) == rows : rows % experts == 0, "experts: the rows are not those of the plan");
   require(!bias || bias->shape() == mx::Shape({static_cast<int>(experts), n}), "experts: the bias has another shape");
-  std::vector<mx::array> inputs{cpu_plain(x), packed};
-  if (bias) inputs.push_back(cpu_plain(*bias));
+  std::vector<mx::array> inputs{cpu_float32(x), packed};
+  if (bias) inputs.push_back(cpu_float32(*bias));
   if (plan) inputs.push_back(*plan);
   const bool biased = bias.has_value(), planned = plan.has_value();
   mx::Shape shape{static_cast<int>(rows), n};
@@ -94,7 +88,7 @@ int64_t panels_of_one(const mx::array& packed, int experts, int n) {
 mx::array cpu_top_k(const mx::array& x, int k, mx::Stream s) {
   require(x.ndim() == 2 && k >= 1 && k <= x.shape(1), "top_k: rows of k or more are needed");
   int64_t rows = x.shape(0), n = x.shape(1);
-  return cpu_make({static_cast<int>(rows), k}, mx::uint32, "TopK", {cpu_plain(x)}, s, [=](const std::vector<const void*>& in, void* out) {
+  return cpu_make({static_cast<int>(rows), k}, mx::uint32, "TopK", {cpu_float32(x)}, s, [=](const std::vector<const void*>& in, void* out) {
     auto* best = static_cast<uint32_t*>(out);
     for (int64_t r = 0; r < rows; r++, best += k) {
       const float* row = floats(in[0]) + r * n;
@@ -138,7 +132,7 @@ mx::array cpu_expert_spread(const mx::array& x, const mx::array& plan, int exper
   require(x.ndim() == 2 && x.shape(0) > 0 && count % x.shape(0) == 0 && count > 0, "experts: the tokens are not those of the plan");
   int64_t n = x.shape(1), each = count / x.shape(0);
   mx::Shape shape{static_cast<int>(count), static_cast<int>(n)};
-  return cpu_make(shape, mx::float32, "ExpertSpread", {cpu_plain(x), plan}, s, [=](const std::vector<const void*>& in, void* out) {
+  return cpu_make(shape, mx::float32, "ExpertSpread", {cpu_float32(x), plan}, s, [=](const std::vector<const void*>& in, void* out) {
     Plan p(in[1], experts, count);
     const int64_t item = std::max<int64_t>(1, 65536 / std::max<int64_t>(1, n));  // rows
     parallel_for((count + item - 1) / item, [&](int64_t i) {
@@ -154,7 +148,7 @@ mx::array cpu_expert_combine(const mx::array& y, const mx::array& plan, const mx
   require(y.ndim() == 2 && y.shape(0) == count, "experts: the rows are not those of the plan");
   int64_t tokens = weights.shape(0), each = weights.shape(1), n = y.shape(1);
   mx::Shape shape{static_cast<int>(tokens), static_cast<int>(n)};
-  std::vector<mx::array> inputs{cpu_plain(y), plan, cpu_plain(weights)};
+  std::vector<mx::array> inputs{cpu_float32(y), plan, cpu_float32(weights)};
   return cpu_make(shape, mx::float32, "ExpertCombine", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
     Plan p(in[1], experts, count);
     constexpr int64_t item = 8;  // tokens

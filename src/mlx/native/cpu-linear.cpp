@@ -11,12 +11,6 @@ namespace shim {
 
 namespace {
 
-void require(bool condition, const char* message) {
-  if (!condition) throw std::invalid_argument(message);
-}
-
-const float* floats(const void* p) { return static_cast<const float*>(p); }
-
 // How a packed matrix [n, k] lies in memory.
 struct PackedMatrix {
   int64_t k, n, panels;
@@ -63,27 +57,43 @@ int64_t panels_per_item(int64_t panels, int64_t rows, int64_t k) {
   return std::max(least, even);
 }
 
-// One product, which may be added to something. Known by the address of its name.
+// Products with one input, of which a single one may be added to something. Known by the address of its name.
 class Linear : public CpuPrimitive {
  public:
   static constexpr char kName[] = "Linear";
-  Linear(mx::Stream s, CpuRunMany run, const PackedMatrix& matrix, int64_t rows, bool biased, bool added)
-      : CpuPrimitive(s, kName, std::move(run), kNoneWritten, mx::allocator::malloc), matrix(matrix), rows(rows), biased(biased), added(added) {}
+  Linear(mx::Stream s, CpuRunMany run, const std::vector<PackedMatrix>& matrices, bool biased, bool added)
+      : CpuPrimitive(s, kName, std::move(run), kNoneWritten, mx::allocator::malloc), matrices(matrices), biased(biased), added(added) {}
 
-  const PackedMatrix matrix;
-  const int64_t rows;
+  const std::vector<PackedMatrix> matrices;
   const bool biased, added;
 };
 
-// inputs: x, the packed matrix, the bias if there is one, and what the product is added to, if anything.
-mx::array make_linear(const mx::Shape& shape, const PackedMatrix& matrix, int64_t rows, std::vector<mx::array> inputs, bool biased, bool added, mx::Stream s) {
+// inputs: x, the packed matrices, their biases if there are such, and what the only product is added to, if anything.
+std::vector<mx::array> make_linear(const std::vector<PackedMatrix>& matrices, std::vector<mx::array> inputs, bool biased, bool added, mx::Stream s) {
   if (s.device != mx::Device::cpu) throw std::invalid_argument("Linear is for the CPU only");
-  int64_t step = panels_per_item(matrix.panels, rows, matrix.k);
+  const mx::array& x = inputs[0];
+  const int64_t rows = rows_of(x);
+  std::vector<mx::Shape> shapes;
+  int64_t total = 0;
+  for (const PackedMatrix& matrix : matrices) {
+    shapes.push_back(x.shape());
+    shapes.back().back() = static_cast<int>(matrix.n);
+    total += matrix.panels;
+  }
+  struct Item {
+    size_t matrix;
+    int64_t first, last;
+  };
+  std::vector<Item> items;
+  int64_t step = panels_per_item(total, rows, matrices[0].k);
+  for (size_t i = 0; i < matrices.size(); i++)
+    for (int64_t p = 0; p < matrices[i].panels; p += step) items.push_back({i, p, std::min(matrices[i].panels, p + step)});
   auto run = [=](const std::vector<const void*>& in, const std::vector<void*>& out) {
-    auto* y = static_cast<float*>(out[0]);
-    parallel_for((matrix.panels + step - 1) / step, [&](int64_t i) {
-      int64_t first = i * step, last = std::min(matrix.panels, first + step), n = matrix.n;
-      matrix.multiply(floats(in[0]), rows, in[1], biased ? floats(in[2]) : nullptr, y, n, first, last);
+    parallel_for(static_cast<int64_t>(items.size()), [&](int64_t i) {
+      auto [m, first, last] = items[i];
+      int64_t n = matrices[m].n;
+      auto* y = static_cast<float*>(out[m]);
+      matrices[m].multiply(floats(in[0]), rows, in[1 + m], biased ? floats(in[1 + matrices.size() + m]) : nullptr, y, n, first, last);
       if (!added) return;
       const float* plus = floats(in.back());
       int64_t end = std::min(n, last * kPanel);
@@ -91,7 +101,8 @@ mx::array make_linear(const mx::Shape& shape, const PackedMatrix& matrix, int64_
         for (int64_t c = first * kPanel; c < end; c++) y[r * n + c] += plus[r * n + c];
     });
   };
-  return mx::array(shape, mx::float32, std::make_shared<Linear>(s, std::move(run), matrix, rows, biased, added), std::move(inputs));
+  std::vector<mx::Dtype> dtypes(matrices.size(), mx::float32);
+  return mx::array::make_arrays(std::move(shapes), dtypes, std::make_shared<Linear>(s, std::move(run), matrices, biased, added), inputs);
 }
 
 }  // namespace
@@ -100,55 +111,33 @@ std::vector<mx::array> cpu_linears(
     const mx::array& x, const std::vector<mx::array>& packed, const std::vector<mx::array>& biases, const std::vector<int>& n, int group, int bits,
     mx::Stream s) {
   require(!packed.empty() && n.size() == packed.size() && (biases.empty() || biases.size() == n.size()), "linear: so many matrices, sizes and biases");
-  int64_t rows = rows_of(x), k = x.shape(-1), total = 0;
+  rows_of(x);
   std::vector<PackedMatrix> matrices;
-  std::vector<mx::Shape> shapes;
-  for (size_t i = 0; i < n.size(); i++) {
-    matrices.emplace_back(packed[i], k, n[i], group, bits);
-    require(biases.empty() || (biases[i].ndim() == 1 && biases[i].shape(0) == n[i]), "linear: the bias has another length");
-    shapes.push_back(x.shape());
-    shapes.back().back() = n[i];
-    total += matrices.back().panels;
-  }
-  struct Item {
-    size_t matrix;
-    int64_t first, last;
-  };
-  std::vector<Item> items;
-  int64_t step = panels_per_item(total, rows, k);
-  for (size_t i = 0; i < matrices.size(); i++)
-    for (int64_t p = 0; p < matrices[i].panels; p += step) items.push_back({i, p, std::min(matrices[i].panels, p + step)});
-  std::vector<mx::array> inputs{cpu_plain(x)};
+  std::vector<mx::array> inputs{cpu_float32(x)};
   inputs.insert(inputs.end(), packed.begin(), packed.end());
-  for (const mx::array& bias : biases) inputs.push_back(cpu_plain(bias));
-  return cpu_make_many(std::move(shapes), mx::float32, "Linears", std::move(inputs), s, [=](const std::vector<const void*>& in, const std::vector<void*>& out) {
-    parallel_for(static_cast<int64_t>(items.size()), [&](int64_t i) {
-      auto [m, first, last] = items[i];
-      const float* bias = in.size() > 1 + matrices.size() ? floats(in[1 + matrices.size() + m]) : nullptr;
-      matrices[m].multiply(floats(in[0]), rows, in[1 + m], bias, static_cast<float*>(out[m]), matrices[m].n, first, last);
-    });
-  });
+  for (size_t i = 0; i < n.size(); i++) matrices.emplace_back(packed[i], x.shape(-1), n[i], group, bits);
+  for (size_t i = 0; i < biases.size(); i++) {
+    require(biases[i].ndim() == 1 && biases[i].shape(0) == n[i], "linear: the bias has another length");
+    inputs.push_back(cpu_float32(biases[i]));
+  }
+  return make_linear(matrices, std::move(inputs), !biases.empty(), false, s);
 }
 
 mx::array cpu_linear(
     const mx::array& x, const mx::array& packed, const std::optional<mx::array>& bias, int n, int group, int bits, mx::Stream s) {
-  PackedMatrix matrix(packed, x.ndim() > 0 ? x.shape(-1) : 0, n, group, bits);
-  require(!bias || (bias->ndim() == 1 && bias->shape(0) == n), "linear: the bias has another length");
-  std::vector<mx::array> inputs{cpu_plain(x), packed};
-  if (bias) inputs.push_back(cpu_plain(*bias));
-  mx::Shape shape = x.shape();
-  int64_t rows = rows_of(x);
-  shape.back() = n;
-  return make_linear(shape, matrix, rows, std::move(inputs), bias.has_value(), false, s);
+  std::vector<mx::array> biases;
+  if (bias) biases.push_back(*bias);
+  return cpu_linears(x, {packed}, biases, {n}, group, bits, s)[0];
 }
 
 mx::array cpu_add_to(const mx::array& x, const mx::array& change, mx::Stream s) {
   bool product = change.has_primitive() && change.primitive().name() == Linear::kName;
   const Linear* linear = product ? static_cast<const Linear*>(&change.primitive()) : nullptr;
-  if (linear == nullptr || linear->added || x.shape() != change.shape() || x.dtype() != mx::float32) return mx::add(x, change, s);
+  bool alone = linear != nullptr && linear->matrices.size() == 1 && !linear->added;
+  if (!alone || x.shape() != change.shape() || x.dtype() != mx::float32) return mx::add(x, change, s);
   std::vector<mx::array> inputs = change.inputs();
   inputs.push_back(x);
-  return make_linear(change.shape(), linear->matrix, linear->rows, std::move(inputs), linear->biased, true, s);
+  return make_linear(linear->matrices, std::move(inputs), linear->biased, true, s)[0];
 }
 
 mx::array cpu_gated_linear(
@@ -157,7 +146,7 @@ mx::array cpu_gated_linear(
   PackedMatrix gates(gate, k, n, group, bits), ups(up, k, n, group, bits);
   mx::Shape shape = x.shape();
   shape.back() = n;
-  return cpu_make(shape, mx::float32, "GatedLinear", {cpu_plain(x), gate, up}, s, [=](const std::vector<const void*>& in, void* out) {
+  return cpu_make(shape, mx::float32, "GatedLinear", {cpu_float32(x), gate, up}, s, [=](const std::vector<const void*>& in, void* out) {
     auto activate = gelu ? kernels().geglu : kernels().swiglu;
     int64_t chunk = std::min(rows, kernels().chunk_rows(k));
     int64_t step = panels_per_item(gates.panels, rows, 2 * k);

@@ -47,12 +47,6 @@ struct Strided {
   }
 };
 
-void require(bool condition, const char* message) {
-  if (!condition) throw std::invalid_argument(message);
-}
-
-const float* floats(const void* p) { return static_cast<const float*>(p); }
-
 // Calls work(first, count) for stretches of rows of n numbers, shared among the threads where there are many.
 template <typename F>
 void for_rows(int64_t rows, int64_t n, F work) {
@@ -107,7 +101,7 @@ mx::array cpu_make(
   return cpu_make_many({std::move(shape)}, dtype, name, std::move(inputs), s, std::move(run_one), written, std::move(memory))[0];
 }
 
-const mx::array& cpu_plain(const mx::array& x) {
+const mx::array& cpu_float32(const mx::array& x) {
   require(x.dtype() == mx::float32, "CPU primitives take float32");
   return x;
 }
@@ -164,8 +158,8 @@ mx::array cpu_rms_norm(const mx::array& x, const std::optional<mx::array>& weigh
   require(x.ndim() >= 1, "rms_norm: no axis");
   int64_t n = x.shape(-1), rows = n > 0 ? x.size() / n : 0;
   require(!weight || (weight->ndim() == 1 && weight->shape(0) == n), "rms_norm: the weight has another length");
-  std::vector<mx::array> inputs{cpu_plain(x)};
-  if (weight) inputs.push_back(cpu_plain(*weight));
+  std::vector<mx::array> inputs{cpu_float32(x)};
+  if (weight) inputs.push_back(cpu_float32(*weight));
   return cpu_make(x.shape(), mx::float32, "RmsNorm", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
     for_rows(rows, n, [&](int64_t first, int64_t count) {
       kernels().rms_norm(floats(in[0]) + first * n, in.size() > 1 ? floats(in[1]) : nullptr, eps, static_cast<float*>(out) + first * n, count, n);
@@ -177,11 +171,11 @@ mx::array cpu_layer_norm(
     const mx::array& x, const std::optional<mx::array>& weight, const std::optional<mx::array>& bias, float eps, mx::Stream s) {
   require(x.ndim() >= 1, "layer_norm: no axis");
   int64_t n = x.shape(-1), rows = n > 0 ? x.size() / n : 0;
-  std::vector<mx::array> inputs{cpu_plain(x)};
+  std::vector<mx::array> inputs{cpu_float32(x)};
   for (const auto* part : {&weight, &bias}) {
     if (!*part) continue;
     require((*part)->ndim() == 1 && (*part)->shape(0) == n, "layer_norm: weight or bias has another length");
-    inputs.push_back(cpu_plain(**part));
+    inputs.push_back(cpu_float32(**part));
   }
   bool weighted = weight.has_value();
   return cpu_make(x.shape(), mx::float32, "LayerNorm", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
@@ -199,7 +193,7 @@ namespace {
 mx::array gated(const mx::array& gate, const mx::array& up, const char* name, decltype(Kernels::swiglu) Kernels::* kernel, mx::Stream s) {
   require(gate.shape() == up.shape(), "a gated activation: shapes differ");
   int64_t n = gate.size();
-  return cpu_make(gate.shape(), mx::float32, name, {cpu_plain(gate), cpu_plain(up)}, s, [=](const std::vector<const void*>& in, void* out) {
+  return cpu_make(gate.shape(), mx::float32, name, {cpu_float32(gate), cpu_float32(up)}, s, [=](const std::vector<const void*>& in, void* out) {
     constexpr int64_t item = 32768;
     parallel_for((n + item - 1) / item, [&](int64_t i) {
       int64_t from = i * item;
@@ -222,7 +216,7 @@ mx::array cpu_rope_table(const mx::array& positions, const mx::array& freqs, flo
   require(positions.ndim() == 1 && positions.dtype() == mx::int32 && freqs.ndim() == 1, "rope_table: positions [T], freqs [half]");
   int64_t count = positions.shape(0), half = freqs.shape(0);
   mx::Shape shape{static_cast<int>(count), 2, static_cast<int>(half)};
-  std::vector<mx::array> inputs{positions, cpu_plain(freqs)};
+  std::vector<mx::array> inputs{positions, cpu_float32(freqs)};
   return cpu_make(shape, mx::float32, "RopeTable", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
     const auto* at = static_cast<const int32_t*>(in[0]);
     auto* to = static_cast<float*>(out);
@@ -262,7 +256,7 @@ mx::array cpu_rope(const mx::array& x, const mx::array& table, bool pairs, mx::S
       kernels().rope(floats(in[0]) + first * width, angles, static_cast<float*>(out[0]) + first * width, count, heads, dim, half, pairs);
     });
   };
-  std::vector<mx::array> inputs{cpu_plain(x), cpu_plain(table)};
+  std::vector<mx::array> inputs{cpu_float32(x), cpu_float32(table)};
   return mx::array(x.shape(), mx::float32, std::make_shared<Rope>(s, std::move(run), pairs), std::move(inputs));
 }
 
@@ -274,7 +268,7 @@ std::optional<Rotation> rotation_of(const mx::array& x) {
 mx::array cpu_argmax(const mx::array& x, mx::Stream s) {
   require(x.ndim() == 2 && x.shape(1) > 0, "argmax: rows are needed");
   int64_t rows = x.shape(0), n = x.shape(1);
-  return cpu_make({static_cast<int>(rows)}, mx::uint32, "Argmax", {cpu_plain(x)}, s, [=](const std::vector<const void*>& in, void* out) {
+  return cpu_make({static_cast<int>(rows)}, mx::uint32, "Argmax", {cpu_float32(x)}, s, [=](const std::vector<const void*>& in, void* out) {
     for (int64_t r = 0; r < rows; r++) static_cast<uint32_t*>(out)[r] = static_cast<uint32_t>(kernels().argmax(floats(in[0]) + r * n, n));
   });
 }

@@ -3,11 +3,19 @@
 
 #include <cstdint>
 #include <functional>
+#include <stdexcept>
 
 #include "mlx/primitives.h"
 #include "shim.h"
 
 namespace shim {
+
+// What a graph is built from is checked before anything runs.
+inline void require(bool condition, const char* message) {
+  if (!condition) throw std::invalid_argument(message);
+}
+
+inline const float* floats(const void* p) { return static_cast<const float*>(p); }
 
 // Computes an output from the inputs' and its own address, on the stream's thread.
 using CpuRun = std::function<void(const std::vector<const void*>& inputs, void* output)>;
@@ -42,7 +50,7 @@ std::vector<mx::array> cpu_make_many(
     std::vector<mx::Shape> shapes, mx::Dtype dtype, const char* name, std::vector<mx::array> inputs, mx::Stream s, CpuRunMany run,
     size_t written = kNoneWritten, CpuMemory memory = mx::allocator::malloc);
 // x, which must be float32.
-const mx::array& cpu_plain(const mx::array& x);
+const mx::array& cpu_float32(const mx::array& x);
 
 // Weight [n, k] in panels of kPanel columns, [panels, k, kPanel]; bfloat16 stays as it is, everything else becomes float32. The
 // matrices of [experts, n, k] are packed one after the other.

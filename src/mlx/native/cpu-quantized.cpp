@@ -12,12 +12,6 @@ namespace shim {
 
 namespace {
 
-void require(bool condition, const char* message) {
-  if (!condition) throw std::invalid_argument(message);
-}
-
-const float* floats(const void* p) { return static_cast<const float*>(p); }
-
 int64_t panels_of(const mx::array& packed, const QuantizedLayout& q) {
   require(packed.dtype() == mx::uint8 && packed.ndim() == 2 && packed.shape(1) == q.panel_bytes(), "quantized: the weight is not packed so");
   return packed.shape(0);

@@ -19,12 +19,6 @@ struct ScanItem {
   int64_t first, last;
 };
 
-void require(bool condition, const char* message) {
-  if (!condition) throw std::invalid_argument(message);
-}
-
-const float* floats(const void* p) { return static_cast<const float*>(p); }
-
 // Checks the plan against the states [R, ...], all of one shape but for R.
 std::vector<Stretch> read_plan(const std::vector<int>& plan, const std::vector<mx::array>& states, int ndim, int64_t tokens) {
   require(!states.empty() && plan.size() % 5 == 0, "scan: states or plan");
@@ -78,8 +72,8 @@ mx::array cpu_convolve(
   require(taps >= 2 && taps <= kMaxTaps, "convolve: 2 to 16 taps");
   std::vector<Stretch> stretches = read_plan(plan, states, 3, x.shape(0));
   require(states[0].shape(1) == taps - 1 && states[0].shape(2) == channels, "convolve: states [R, K - 1, C]");
-  std::vector<mx::array> inputs{cpu_plain(x), cpu_plain(weight)};
-  if (bias) inputs.push_back(cpu_plain(*bias));
+  std::vector<mx::array> inputs{cpu_float32(x), cpu_float32(weight)};
+  if (bias) inputs.push_back(cpu_float32(*bias));
   const size_t states_at = inputs.size();
   inputs.insert(inputs.end(), states.begin(), states.end());
   auto run = [=](const std::vector<const void*>& in, void* out) {
@@ -116,7 +110,7 @@ mx::array cpu_gated_delta(
   require(heads % key_heads == 0 && width == 2 * key_heads * key_dim + heads * value_dim, "gated_delta: states [R, Hv, Dv, Dk]");
   mx::Shape gates{static_cast<int>(tokens), static_cast<int>(heads)}, constants{static_cast<int>(heads)};
   require(a.shape() == gates && b.shape() == gates && decay.shape() == constants && bias.shape() == constants, "gated_delta: gates [T, Hv], constants [Hv]");
-  std::vector<mx::array> inputs{cpu_plain(x), cpu_plain(a), cpu_plain(b), cpu_plain(decay), cpu_plain(bias)};
+  std::vector<mx::array> inputs{cpu_float32(x), cpu_float32(a), cpu_float32(b), cpu_float32(decay), cpu_float32(bias)};
   inputs.insert(inputs.end(), states.begin(), states.end());
   mx::Shape shape{static_cast<int>(tokens), static_cast<int>(heads), static_cast<int>(value_dim)};
   auto run = [=](const std::vector<const void*>& in, void* out) {
@@ -164,7 +158,7 @@ mx::array cpu_state_space(
   require(dt.shape() == mx::Shape({static_cast<int>(tokens), static_cast<int>(heads)}), "state_space: dt [T, H]");
   require(bias.shape() == constants && decay.shape() == constants && skip.shape() == constants, "state_space: constants [H]");
   require(low <= high, "state_space: the limits of the step");
-  std::vector<mx::array> inputs{cpu_plain(x), cpu_plain(dt), cpu_plain(bias), cpu_plain(decay), cpu_plain(skip)};
+  std::vector<mx::array> inputs{cpu_float32(x), cpu_float32(dt), cpu_float32(bias), cpu_float32(decay), cpu_float32(skip)};
   inputs.insert(inputs.end(), states.begin(), states.end());
   mx::Shape shape{static_cast<int>(tokens), static_cast<int>(inner)};
   auto run = [=](const std::vector<const void*>& in, void* out) {

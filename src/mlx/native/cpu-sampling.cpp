@@ -101,7 +101,7 @@ mx::array cpu_sample(const mx::array& scores, const mx::array& params, mx::Strea
   if (scores.ndim() != 2 || scores.shape(1) < 1 || params.shape() != mx::Shape({scores.shape(0), 5}))
     throw std::invalid_argument("sample: scores [n, m], params [n, 5]");
   int64_t rows = scores.shape(0), n = scores.shape(1);
-  return cpu_make({static_cast<int>(rows)}, mx::uint32, "Sample", {cpu_plain(scores), cpu_plain(params)}, s, [=](const std::vector<const void*>& in, void* out) {
+  return cpu_make({static_cast<int>(rows)}, mx::uint32, "Sample", {cpu_float32(scores), cpu_float32(params)}, s, [=](const std::vector<const void*>& in, void* out) {
     parallel_for(rows, [&](int64_t r) {
       thread_local Scratch scratch;
       Params p;
@@ -116,7 +116,7 @@ mx::array cpu_mask(const mx::array& scores, const mx::array& allowed, mx::Stream
     throw std::invalid_argument("mask: scores [n, m], allowed [n, at least m / 32]");
   if (allowed.dtype() != mx::int32) throw std::invalid_argument("mask: the allowed tokens are bits of int32");
   int64_t rows = scores.shape(0), n = scores.shape(1), words = allowed.shape(1);
-  std::vector<mx::array> inputs{cpu_plain(scores), allowed};
+  std::vector<mx::array> inputs{cpu_float32(scores), allowed};
   return cpu_make(scores.shape(), mx::float32, "Mask", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
     parallel_for(rows, [&](int64_t r) {
       const float* x = static_cast<const float*>(in[0]) + r * n;

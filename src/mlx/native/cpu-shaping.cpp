@@ -150,7 +150,7 @@ mx::array cpu_shape(const mx::array& scores, const mx::array& filters, const mx:
   if (exempt.ndim() != 2 || exempt.shape(0) != scores.shape(0) || exempt.dtype() != mx::int32)
     throw std::invalid_argument("shape: exempt ids are int32 [n, w]");
   int64_t rows = scores.shape(0), n = scores.shape(1), width = exempt.shape(1);
-  std::vector<mx::array> inputs{cpu_plain(scores), cpu_plain(filters), exempt};
+  std::vector<mx::array> inputs{cpu_float32(scores), cpu_float32(filters), exempt};
   return cpu_make(scores.shape(), mx::float32, "Shape", std::move(inputs), s, [=](const std::vector<const void*>& in, void* out) {
     parallel_for(rows, [&](int64_t r) {
       thread_local std::vector<Item> items;
