@@ -4,24 +4,12 @@ import type { RowTable } from "../kv/rows.ts";
 import { submit } from "../mlx/array.ts";
 import type { MxArray } from "../mlx/ffi.ts";
 import { BLOCK_OVERHEAD, type Block, BlockIndex } from "../prefix/block-index.ts";
-import { Boundaries, type CacheSizes } from "../prefix/boundaries.ts";
+import { Boundaries } from "../prefix/boundaries.ts";
 import { Claims } from "../prefix/claims.ts";
-import { type ArrayPayload, ContentBatch, type NewContent } from "./array-payload.ts";
+import { type ArrayPayload, ContentBatch } from "./array-payload.ts";
+import type { PrefixCacheOptions } from "./prefix-options.ts";
 import { extendKeys, type PrefixSequence, type Tracked, track } from "./prefix-sequence.ts";
 import type { PrefixSource } from "./scheduler.ts";
-
-export interface PrefixCacheOptions {
-  blockTokens: number;
-  sizes: CacheSizes;
-  /** The most bytes; less when live rows need the memory. */
-  limitBytes: number;
-  /** Bytes that rows and blocks may have together. */
-  budgetBytes: number;
-  /** By how many bytes it may grow at this moment without holding up those that run; as it likes, by default. */
-  growth?: () => number;
-  /** Called when the copies have been computed; they live until it is done. It never rejects. */
-  onKept?: (contents: readonly NewContent[]) => Promise<void>;
-}
 
 /** A millisecond's work. */
 const KEYS_AT_ONCE = 256;

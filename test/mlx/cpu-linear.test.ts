@@ -1,10 +1,11 @@
 /** Several products with one input at once, and the gated half of a feed-forward part, against one product after the other. */
 import { beforeAll, expect, test } from "bun:test";
-import { evaluate, openMlx, readFloats, scope } from "../../src/mlx/array.ts";
+import { openMlx, scope } from "../../src/mlx/array.ts";
 import { DTYPES } from "../../src/mlx/dtype.ts";
 import { MlxError, type MxArray } from "../../src/mlx/ffi.ts";
 import { locateNativeLibrary } from "../../src/mlx/library.ts";
 import * as mx from "../../src/mlx/ops.ts";
+import { difference } from "./difference.ts";
 import { randoms } from "./randoms.ts";
 
 beforeAll(() => {
@@ -24,15 +25,7 @@ function quantize(w: MxArray, k: number, bits: number): MxArray {
 }
 
 function expectNear(got: MxArray, want: MxArray): void {
-  const [a, b] = [got, want].map((array) => {
-    const plain = mx.contiguous(array);
-    evaluate(plain);
-    return readFloats(plain);
-  }) as [Float32Array, Float32Array];
-  expect(a.length).toBe(b.length);
-  const scale = b.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-30);
-  const worst = a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0);
-  expect(worst / scale).toBeLessThan(3e-6);
+  expect(difference(got, want)).toBeLessThan(3e-6);
 }
 
 for (const [name, { group, bits, pack }] of Object.entries(KINDS)) {

@@ -1,11 +1,12 @@
 /** Packed matrices of 4-bit floating-point numbers against MLX's own reading of them. */
 import { beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
-import { evaluate, fromBytes, ints, openMlx, readFloats, scope } from "../../src/mlx/array.ts";
+import { fromBytes, ints, openMlx, scope } from "../../src/mlx/array.ts";
 import { DTYPES, QUANTIZATION_MODES } from "../../src/mlx/dtype.ts";
 import { MlxError, type MxArray } from "../../src/mlx/ffi.ts";
 import { locateNativeLibrary } from "../../src/mlx/library.ts";
 import * as mx from "../../src/mlx/ops.ts";
+import { difference, numbers } from "./difference.ts";
 import { random, randoms } from "./randoms.ts";
 
 beforeAll(() => {
@@ -23,19 +24,6 @@ function randomMatrix(n: number, k: number, group: 16 | 32): { weight: MxArray; 
     weight: fromBytes(bytes((n * k) / 2, 0, 255), DTYPES.uint32, [n, k / 8]),
     scales: fromBytes(scales, DTYPES.uint8, [n, k / group]),
   };
-}
-
-function numbers(array: MxArray): Float32Array {
-  const plain = mx.contiguous(mx.astype(array, DTYPES.float32));
-  evaluate(plain);
-  return readFloats(plain);
-}
-
-function difference(got: MxArray, want: MxArray): number {
-  const [a, b] = [numbers(got), numbers(want)];
-  expect(a.length).toBe(b.length);
-  const scale = b.reduce((max, value) => Math.max(max, Math.abs(value)), 1e-30);
-  return a.reduce((max, value, i) => (Number.isFinite(value) ? Math.max(max, Math.abs(value - b[i]!)) : Infinity), 0) / scale;
 }
 
 const KINDS = [

@@ -111,8 +111,8 @@ SHIM_EXPORT bool shim_read(Handle h, void* out, double bytes) {
   });
 }
 
-SHIM_EXPORT double shim_active_memory() { return static_cast<double>(mx::get_active_memory() + places_active()); }
-SHIM_EXPORT double shim_peak_memory() { return static_cast<double>(mx::get_peak_memory() + places_peak()); }
+SHIM_EXPORT double shim_active_memory() { return static_cast<double>(total_active()); }
+SHIM_EXPORT double shim_peak_memory() { return static_cast<double>(total_peak()); }
 SHIM_EXPORT double shim_cache_memory() { return static_cast<double>(mx::get_cache_memory() + block_places().kept() + row_places().kept()); }
 
 SHIM_EXPORT bool shim_set_memory_limit(double bytes) {

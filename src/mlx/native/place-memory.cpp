@@ -3,9 +3,10 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <stdexcept>
+
+#include "mlx/memory.h"
 
 namespace shim {
 
@@ -18,12 +19,18 @@ constexpr size_t kAlignment = 64;
 // What `prepare` touches at once: a millisecond, about.
 constexpr size_t kPiece = size_t{1} << 19;
 
-std::atomic<size_t> active{0}, peak{0};
+// Of all places, and the most that they and MLX's buffers have ever had at the same time.
+std::mutex total_mutex;
+size_t active = 0, peak = 0;
+
+// Between two changes here MLX's own peak stands beside the same number of ours.
+void note_peak() { peak = std::max(peak, active + std::max(mx::get_peak_memory(), mx::get_active_memory())); }
 
 void count_active(size_t before, size_t now) {
-  size_t current = active.fetch_add(now - before) + now - before, most = peak.load();
-  while (current > most && !peak.compare_exchange_weak(most, current)) {
-  }
+  std::lock_guard lock(total_mutex);
+  note_peak();
+  mx::reset_peak_memory();
+  active += now - before;
 }
 
 [[noreturn]] void fail() { throw std::runtime_error("out of memory"); }
@@ -193,8 +200,15 @@ PlaceMemory& row_places() {
   return *places;
 }
 
-size_t places_active() { return active; }
+size_t total_active() {
+  std::lock_guard lock(total_mutex);
+  return active + mx::get_active_memory();
+}
 
-size_t places_peak() { return peak; }
+size_t total_peak() {
+  std::lock_guard lock(total_mutex);
+  note_peak();
+  return peak;
+}
 
 }  // namespace shim

@@ -76,8 +76,8 @@ class PlaceMemory {
 PlaceMemory& block_places();
 // Cache rows: few and large, and they grow where they are.
 PlaceMemory& row_places();
-// In use of both, and the most that ever was.
-size_t places_active();
-size_t places_peak();
+// In use of both and of MLX's buffers together, and the most that ever was.
+size_t total_active();
+size_t total_peak();
 
 }  // namespace shim
