@@ -1,5 +1,5 @@
 /**
- * `bun run bench [--models …] [--peers …] [--levels …] [--modes …] [--rounds N] [--quick]`: our executable and its peers in
+ * `bun run bench [--models …] [--peers …] [--levels …] [--modes …] [--rounds N] [--repeats N] [--quick]`: our executable and its peers in
  * turn on the same models and prompts, round by round. `--show FILE` prints the tables of stored results.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -19,6 +19,8 @@ interface Options {
   levels: number[];
   modes: ModeName[];
   rounds: number;
+  /** How often everything is measured on one running server. */
+  repeats: number;
   quick: boolean;
 }
 
@@ -33,6 +35,7 @@ function readOptions(): Options | { show: string } {
       levels: { type: "string" },
       modes: { type: "string" },
       rounds: { type: "string" },
+      repeats: { type: "string", default: "1" },
       quick: { type: "boolean", default: false },
       show: { type: "string" },
     },
@@ -45,14 +48,16 @@ function readOptions(): Options | { show: string } {
   if (unknown !== undefined) throw new Error(`There is no mode ${unknown}: ${modeNames.join(", ")}.`);
   const levels = split(values.levels, quick ? "1,8" : "1,8,16,32,64").map(Number);
   const rounds = Number(values.rounds ?? (quick ? 1 : 3));
-  if (![...levels, rounds].every((count) => Number.isInteger(count) && count > 0))
-    throw new Error("--levels and --rounds are whole numbers above 0.");
+  const repeats = Number(values.repeats);
+  if (![...levels, rounds, repeats].every((count) => Number.isInteger(count) && count > 0))
+    throw new Error("--levels, --rounds and --repeats are whole numbers above 0.");
   return {
     models: split(values.models, "llama-tiny,llama-60m"),
     peers: split(values.peers, defaultPeers.join(",")),
     levels,
     modes: modeNames.filter((mode) => chosen.includes(mode)),
     rounds,
+    repeats,
     quick,
   };
 }
@@ -115,13 +120,15 @@ async function* measureServer(
   model: BenchModel,
   source: Corpus,
   round: number,
-  { levels, modes: wanted, quick }: Options,
+  { levels, modes: wanted, repeats, quick }: Options,
 ): AsyncGenerator<StoredResult> {
   const server = await startServer(peer, model);
+  const { contextLength } = model;
+  // Each repeat counts as a round of its own, with prompts of its own.
+  const rounds = Array.from({ length: repeats }, (_, repeat) => round * repeats + repeat);
   try {
-    for (const mode of wanted) {
+    for (const [mode, round] of wanted.flatMap((mode) => rounds.map((round) => [mode, round] as const))) {
       const seed = `${model.name} ${round}`;
-      const { contextLength } = model;
       const cost = new LoadCost(source);
       const rows = await modes[mode]({ target: server.target, source: cost, contextLength, seed, levels, quick });
       const generatorCores = cost.cores();

@@ -1,4 +1,4 @@
-/** Packed matrices of 4-bit floating-point numbers against MLX's own reading of them. */
+/** Packed matrices, affine and of 4-bit floating-point numbers, against MLX's own reading of them. */
 import { beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { fromBytes, ints, openMlx, scope } from "../../src/mlx/array.ts";
@@ -84,6 +84,43 @@ for (const [mode, group] of KINDS) {
       expect(difference(mx.cpuExpertQuantizedLinear(x, packed, null, null, count, n, group, 4), want)).toBeLessThan(3e-6);
     });
   });
+}
+
+/** Up to 12 rows take the levels as they are read, up to 24 do so twice, more use a buffer of weights: fewer with other loops. */
+for (const [name, bits, group, pack] of [
+  ["4 bits, groups of 32", 4, 32, packAffine],
+  ["4 bits, groups of 128", 4, 128, packAffine],
+  ["8 bits, groups of 64", 8, 64, packAffine],
+  ["mxfp4", 4, 32, packFloat],
+] as const) {
+  test(`${name}: any number of rows`, () => {
+    const [k, n] = [256, 75];
+    for (let rows = 1; rows <= 30; rows++) {
+      scope(() => {
+        const x = randoms([rows, k]);
+        const { packed, dense } = pack(n, k, group, bits);
+        const want = mx.matmul(x, mx.transpose(dense, [1, 0]));
+        expect(difference(mx.cpuLinear(x, packed, null, n, group, bits), want)).toBeLessThan(3e-6);
+      });
+    }
+  });
+}
+
+function packAffine(n: number, k: number, group: number, bits: number): { packed: MxArray; dense: MxArray } {
+  const levels = mx.quantize(randoms([n, k]), group, bits);
+  const [scales, offsets] = [mx.output(levels, 1), mx.output(levels, 2)];
+  return {
+    packed: mx.cpuQuantizedPack(levels, scales, offsets, k, group, bits),
+    dense: mx.dequantize(levels, scales, offsets, group, bits, QUANTIZATION_MODES.affine, DTYPES.float32),
+  };
+}
+
+function packFloat(n: number, k: number): { packed: MxArray; dense: MxArray } {
+  const { weight, scales } = randomMatrix(n, k, 32);
+  return {
+    packed: mx.cpuFloatPack(weight, scales, k, 32),
+    dense: mx.dequantize(weight, scales, null, 32, 4, QUANTIZATION_MODES.mxfp4, DTYPES.float32),
+  };
 }
 
 test("what cannot be is an error before anything runs", () => {
