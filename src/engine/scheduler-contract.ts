@@ -44,6 +44,8 @@ export interface PrefillLoad {
   decoding: number;
   /** Sequences that still wait for their first token. */
   prompts: number;
+  /** Tokens that they have still to compute. */
+  left: number;
 }
 
 /** What other sequences have computed already. */

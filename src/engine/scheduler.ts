@@ -93,7 +93,9 @@ export class Scheduler<T extends Schedulable> {
     const decoding = plan.items.length;
     const prompts = this.#openPrompts(plan);
     if (prompts.length > 0) {
-      const limit = prefillLimit({ decoding, prompts: prompts.length + this.#waiting.length });
+      const all = [...prompts, ...this.#waiting.map(({ sequence }) => sequence)];
+      const left = all.reduce((sum, sequence) => sum + this.#remaining(sequence), 0);
+      const limit = prefillLimit({ decoding, prompts: all.length, left });
       this.#planPrefill(plan, prompts, Math.min(this.#options.maxTokensPerStep - decoding, limit));
     }
     for (const { sequence, count, sample } of plan.items) {

@@ -22,9 +22,9 @@ export class ShortFirst<T extends Schedulable> {
   }
 }
 
-/** Nobody waits for a longer prompt, nor one whose output may have any length: somebody may be reading along. */
+/** Nobody waits for a prompt of more than twice its own, nor one whose output may have any length: somebody may be reading along. */
 function goesBefore(short: Schedulable, { outputLimit, length }: Schedulable): boolean {
-  return short.outputLimit! * SHORTER <= (outputLimit ?? 0) && short.length <= length;
+  return short.outputLimit! * SHORTER <= (outputLimit ?? 0) && short.length <= 2 * length;
 }
 
 function isShort({ outputLimit, held, background, length, maxLength }: Schedulable): boolean {

@@ -3,6 +3,8 @@ import type { PrefillLoad } from "./scheduler.ts";
 
 /** A step with a prompt in it may take this many times as long as one without. */
 const STRETCH = 2.5;
+/** The same of one that is the last of them: it delays the streams by no more than several shorter ones would. */
+const LAST_STRETCH = 4;
 /** How much more one who waits for a first token counts than one who waits for a next one; in a crowd, as often as there are others. */
 const CROWD_WEIGHT = 4;
 /** Progress that a prompt always makes. */
@@ -36,7 +38,7 @@ export class StepBudget {
   }
 
   /** Prompt tokens for the next step. */
-  prefillLimit({ decoding, prompts }: PrefillLoad): number {
+  prefillLimit({ decoding, prompts, left }: PrefillLoad): number {
     const free = Math.max(0, this.#most - decoding);
     if (decoding === 0) return free;
     if (this.#decodeMs === null || this.#sinceProbe >= STEPS_BETWEEN_PROBES) {
@@ -49,8 +51,10 @@ export class StepBudget {
     // Streams do not hold up a crowd that has nothing yet.
     const crowd = Math.max(1, (CROWD_WEIGHT * prompts * prompts) / decoding);
     const alone = Math.max(this.#decodeMs / 2, this.#decodeMs + (decoding - this.#decodeRows) * this.#msPerToken);
-    const fitting = Math.floor((alone * (STRETCH - 1) * crowd) / this.#msPerToken);
-    const begun = crowd > 1 ? fitting : Math.min(fitting, 2 * this.#lastLimit);
+    const room = alone / this.#msPerToken;
+    const fitting = Math.floor(room * (STRETCH - 1) * crowd);
+    const last = left <= room * (LAST_STRETCH - 1) ? left : 0;
+    const begun = Math.max(last, crowd > 1 ? fitting : Math.min(fitting, 2 * this.#lastLimit));
     this.#lastLimit = Math.min(free, Math.max(LEAST, begun));
     return this.#lastLimit;
   }

@@ -47,7 +47,7 @@ describe("a long output that comes together with short ones", () => {
   test.each([
     ["whose own length nobody knows", 4, null, 4, 2],
     ["that is not much longer", 4, 23, 4, 3],
-    ["with a shorter prompt", 4, 80, 5, 3],
+    ["with a prompt not half as long", 4, 80, 9, 3],
     ["beside one that may be long itself", 4, 400, 4, 33],
   ] as const)("but not one %s", (_name, length, outputLimit, otherLength, otherLimit) => {
     const { add, step } = make();

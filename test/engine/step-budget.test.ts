@@ -7,8 +7,8 @@ function run(budget: StepBudget, decoding: number, prefill: number): void {
   budget.record({ decodeTokens: decoding, prefillTokens: prefill, ms: (decoding > 0 ? 8 : 0) + prefill * 0.3 });
 }
 
-function load(decoding: number, prompts: number): PrefillLoad {
-  return { decoding, prompts };
+function load(decoding: number, prompts: number, left = 10_000): PrefillLoad {
+  return { decoding, prompts, left };
 }
 
 describe("StepBudget", () => {
@@ -23,6 +23,14 @@ describe("StepBudget", () => {
     const limit = budget.prefillLimit(load(16, 1)) || budget.prefillLimit(load(16, 1));
     expect(limit * 0.3).toBeGreaterThan(4);
     expect(limit * 0.3).toBeLessThanOrEqual(1.5 * 8);
+  });
+
+  test("what is left of all prompts goes in one step that takes at most 4 times as long", () => {
+    const budget = new StepBudget(256);
+    for (let i = 0; i < 20; i++) run(budget, 16, 0);
+    for (let i = 0; i < 20; i++) run(budget, 16, 40);
+    expect(budget.prefillLimit(load(16, 1, 78))).toBe(78);
+    expect(budget.prefillLimit(load(16, 1, 82))).toBeLessThanOrEqual(40);
   });
 
   test("many who wait for their first token are not held up by a few who decode", () => {
