@@ -1,5 +1,6 @@
 /** Texts of all waiting requests share passes: each pass takes what fits into a budget of tokens, a text of each request in turn. */
 import { EngineFailure, InvalidRequest, Overloaded, Unavailable } from "../errors.ts";
+import { macrotask } from "../macrotask.ts";
 import type { ModelInfo } from "./request.ts";
 import type { EmbedTexts, TextTokens } from "./text-encoder.ts";
 
@@ -110,13 +111,13 @@ export class Embedder {
   async #run(): Promise<void> {
     this.#isRunning = true;
     // Requests of the same moment share the first pass.
-    await nextTurn();
+    await macrotask();
     let before: Promise<void> = Promise.resolve();
     while (this.#waiting.length > 0) {
       const pass = this.#compute(this.#takeSeats());
       await (this.#options.maxPasses === 1 ? pass : before);
       before = pass;
-      await nextTurn();
+      await macrotask();
     }
     await before;
     this.#isRunning = false;
@@ -178,11 +179,6 @@ function countTokens(texts: readonly TextTokens[]): number {
 
 function lengthOf({ job, index }: Seat): number {
   return job.texts[index]!.length;
-}
-
-/** A macrotask: requests and disconnects come in between. */
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** The texts, if the model can take them. Throws `InvalidRequest`. */

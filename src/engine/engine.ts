@@ -3,6 +3,7 @@ import { EngineFailure, type ServeError, Unavailable } from "../errors.ts";
 import type { KvPool } from "../kv/pool.ts";
 import { longestSpan } from "../kv/row-size.ts";
 import type { RowTable } from "../kv/rows.ts";
+import { macrotask } from "../macrotask.ts";
 import { clearCache } from "../mlx/memory.ts";
 import type { LoadedModel } from "../models/load.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
@@ -29,8 +30,6 @@ export interface EngineOptions extends PrefixOptions, CacheOptions {
 
 /** Without work for so long, an engine frees the memory that it keeps for the next step. */
 const IDLE_MS = 1000;
-
-const macrotask = () => new Promise((resolve) => setImmediate(resolve));
 
 export class Engine {
   readonly #loaded: LoadedModel;

@@ -2,6 +2,7 @@
 
 import type { CacheSpec } from "../kv/cache.ts";
 import { contentWidths } from "../kv/row-size.ts";
+import { macrotask } from "../macrotask.ts";
 import { fromBytes, readBytes, scope, shapeOf } from "../mlx/array.ts";
 import { DTYPES, type Dtype } from "../mlx/dtype.ts";
 import type { BlockContent } from "../prefix/block-file.ts";
@@ -62,7 +63,7 @@ export class PrefixDisk<T extends PrefixSequence> {
       const data = readBytes(payload.array);
       this.#store.write({ ...this.#describe(key, kind), shape: shapeOf(payload.array), data }, depth);
       // A block may be megabytes, which are copied and summed up.
-      await new Promise((resolve) => setImmediate(resolve));
+      await macrotask();
     }
   }
 

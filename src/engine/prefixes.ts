@@ -3,6 +3,7 @@ import type { CacheSpec } from "../kv/cache.ts";
 import type { KvPool } from "../kv/pool.ts";
 import { contentSizes } from "../kv/row-size.ts";
 import type { RowTable } from "../kv/rows.ts";
+import { macrotask } from "../macrotask.ts";
 import type { Dtype } from "../mlx/dtype.ts";
 import { prepareBlock, readyBlockMemory, reservePlaces, touchedBlockMemory } from "../mlx/memory.ts";
 import type { DiskStore } from "../prefix/disk-store.ts";
@@ -41,8 +42,6 @@ const RESERVE_TOKENS = 16_384;
 const RESERVE_BYTES = 2 ** 29;
 /** So long it waits before that: whoever asks one thing after the other is not to wait for it. */
 const PAUSE_MS = 20;
-
-const macrotask = () => new Promise((resolve) => setImmediate(resolve));
 
 export class Prefixes {
   readonly cache: PrefixCache<Sequence>;
@@ -84,14 +83,11 @@ export class Prefixes {
 
   /** For when there is nothing else to do: readies memory for blocks to come, after a pause and until somebody calls. */
   async prepareUntil(called: Promise<void>): Promise<void> {
-    const pause = Promise.withResolvers<void>();
-    const timer = setTimeout(pause.resolve, PAUSE_MS);
     let idle = true;
     const ended = called.then(() => {
       idle = false;
     });
-    await Promise.race([ended, pause.promise]);
-    clearTimeout(timer);
+    await atMost(ended, PAUSE_MS);
     while (idle && this.#prepare()) await macrotask();
   }
 

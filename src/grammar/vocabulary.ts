@@ -1,5 +1,6 @@
 /** A tokenizer's tokens as the workers share them. */
 import { InvalidRequest } from "../errors.ts";
+import { macrotask } from "../macrotask.ts";
 import { MOST_SPECIALS } from "./automata/char-set.ts";
 import { specialBytes } from "./automata/utf8.ts";
 
@@ -43,7 +44,7 @@ export async function packVocabulary({ size, bytes, isSpecial, endTokenIds }: Vo
     total += packed.length;
     ends[id] = total;
     if (id % CHECK_EVERY > 0 || performance.now() - begun < MOST_MS) continue;
-    await new Promise((resolve) => setImmediate(resolve));
+    await macrotask();
     begun = performance.now();
   }
   const canSpell = (char: string) => chunks.some((chunk) => chunk.length === 1 && chunk[0] === char.charCodeAt(0));

@@ -1,4 +1,6 @@
 /** The parameters of a model from declaration to memory: read one after the other, given back all at once. */
+
+import { macrotask } from "../macrotask.ts";
 import { byteLengthOf, evaluate, keep, release, scope } from "../mlx/array.ts";
 import type { MxArray } from "../mlx/ffi.ts";
 import { clearCache } from "../mlx/memory.ts";
@@ -55,7 +57,7 @@ export class ParameterList {
       clearCache();
       done += bytes;
       onProgress?.(done, total);
-      await new Promise((resolve) => setImmediate(resolve));
+      await macrotask();
     }
   }
 

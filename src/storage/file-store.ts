@@ -1,4 +1,5 @@
 import type { Database } from "bun:sqlite";
+import { macrotask } from "../macrotask.ts";
 
 export interface StoredFile {
   id: string;
@@ -16,8 +17,6 @@ const CHUNK_BYTES = 2 ** 20;
 const UNFINISHED = -1;
 /** By then an upload has ended, or a crash has cut it off. Another process may be at one now. */
 const ABANDONED_SECONDS = 86_400;
-
-const pause = () => new Promise((resolve) => setImmediate(resolve));
 
 /** Files as their owners have sent them, or as batches have made them. An owner sees only its own. */
 export class FileStore {
@@ -46,7 +45,7 @@ export class FileStore {
       for await (const part of parts) {
         for (let at = 0; at < part.byteLength; at += CHUNK_BYTES) {
           insert.run(file.id, place++, part.subarray(at, at + CHUNK_BYTES));
-          await pause();
+          await macrotask();
         }
         file.bytes += part.byteLength;
       }

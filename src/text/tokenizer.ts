@@ -1,4 +1,5 @@
 import { InvalidRequest, StartupError } from "../errors.ts";
+import { macrotask } from "../macrotask.ts";
 import { type DecodePlan, planDecoding } from "./decode-plan.ts";
 import { decodeByLibrary } from "./decoder-fallback.ts";
 import { Encoder } from "./encoding/encoder.ts";
@@ -108,7 +109,7 @@ export class Tokenizer {
       for (const _ of this.encodePiece(piece, isStart, ids)) {
         if (performance.now() - begun < maxBlockMilliseconds) continue;
         check(ids.length);
-        await new Promise((resolve) => setImmediate(resolve));
+        await macrotask();
         begun = performance.now();
       }
       isStart = false;

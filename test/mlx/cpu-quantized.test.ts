@@ -31,9 +31,36 @@ const KINDS = [
   ["nvfp4", 16],
 ] as const;
 
+/** Columns and inputs of the matrices that any number of rows is multiplied with. */
+const SHAPE = [75, 256] as const;
+
+/** Up to 12 rows take the levels as they are read, up to 24 do so twice, more use a buffer of weights: fewer with other loops. */
+function expectAnyRows(
+  [n, k]: readonly [number, number],
+  group: number,
+  bits: number,
+  make: () => { packed: MxArray; dense: MxArray },
+): void {
+  for (let rows = 1; rows <= 30; rows++) {
+    scope(() => {
+      const x = randoms([rows, k]);
+      const { packed, dense } = make();
+      const want = mx.matmul(x, mx.transpose(dense, [1, 0]));
+      expect(difference(mx.cpuLinear(x, packed, null, n, group, bits), want)).toBeLessThan(3e-6);
+    });
+  }
+}
+
 for (const [mode, group] of KINDS) {
   const dense = ({ weight, scales }: { weight: MxArray; scales: MxArray }) =>
     mx.dequantize(weight, scales, null, group, 4, QUANTIZATION_MODES[mode], DTYPES.float32);
+
+  test(`${mode}: any number of rows`, () => {
+    expectAnyRows(SHAPE, group, 4, () => {
+      const matrix = randomMatrix(...SHAPE, group);
+      return { packed: mx.cpuFloatPack(matrix.weight, matrix.scales, SHAPE[1], group), dense: dense(matrix) };
+    });
+  });
 
   for (const [rows, k, n] of [
     [1, 32, 1],
@@ -86,41 +113,21 @@ for (const [mode, group] of KINDS) {
   });
 }
 
-/** Up to 12 rows take the levels as they are read, up to 24 do so twice, more use a buffer of weights: fewer with other loops. */
-for (const [name, bits, group, pack] of [
-  ["4 bits, groups of 32", 4, 32, packAffine],
-  ["4 bits, groups of 128", 4, 128, packAffine],
-  ["8 bits, groups of 64", 8, 64, packAffine],
-  ["mxfp4", 4, 32, packFloat],
+for (const [bits, group] of [
+  [4, 32],
+  [4, 128],
+  [8, 64],
 ] as const) {
-  test(`${name}: any number of rows`, () => {
-    const [k, n] = [256, 75];
-    for (let rows = 1; rows <= 30; rows++) {
-      scope(() => {
-        const x = randoms([rows, k]);
-        const { packed, dense } = pack(n, k, group, bits);
-        const want = mx.matmul(x, mx.transpose(dense, [1, 0]));
-        expect(difference(mx.cpuLinear(x, packed, null, n, group, bits), want)).toBeLessThan(3e-6);
-      });
-    }
+  test(`${bits} bits, groups of ${group}: any number of rows`, () => {
+    expectAnyRows(SHAPE, group, bits, () => {
+      const levels = mx.quantize(randoms(SHAPE), group, bits);
+      const [scales, offsets] = [mx.output(levels, 1), mx.output(levels, 2)];
+      return {
+        packed: mx.cpuQuantizedPack(levels, scales, offsets, SHAPE[1], group, bits),
+        dense: mx.dequantize(levels, scales, offsets, group, bits, QUANTIZATION_MODES.affine, DTYPES.float32),
+      };
+    });
   });
-}
-
-function packAffine(n: number, k: number, group: number, bits: number): { packed: MxArray; dense: MxArray } {
-  const levels = mx.quantize(randoms([n, k]), group, bits);
-  const [scales, offsets] = [mx.output(levels, 1), mx.output(levels, 2)];
-  return {
-    packed: mx.cpuQuantizedPack(levels, scales, offsets, k, group, bits),
-    dense: mx.dequantize(levels, scales, offsets, group, bits, QUANTIZATION_MODES.affine, DTYPES.float32),
-  };
-}
-
-function packFloat(n: number, k: number): { packed: MxArray; dense: MxArray } {
-  const { weight, scales } = randomMatrix(n, k, 32);
-  return {
-    packed: mx.cpuFloatPack(weight, scales, k, 32),
-    dense: mx.dequantize(weight, scales, null, 32, 4, QUANTIZATION_MODES.mxfp4, DTYPES.float32),
-  };
 }
 
 test("what cannot be is an error before anything runs", () => {

@@ -10,10 +10,10 @@ export function numbers(array: MxArray): Float32Array {
   return readFloats(plain);
 }
 
-/** Largest difference, relative to the largest value; infinite where something is no number. */
-export function difference(got: MxArray, want: MxArray): number {
+/** Largest difference, relative to the largest value, or to `floor` where all are below it; infinite where something is no number. */
+export function difference(got: MxArray, want: MxArray, floor = 1e-30): number {
   const [a, b] = [numbers(got), numbers(want)];
   expect(a.length).toBe(b.length);
-  const scale = b.reduce((max, value) => Math.max(max, Math.abs(value)), 1e-30);
+  const scale = b.reduce((max, value) => Math.max(max, Math.abs(value)), floor);
   return a.reduce((max, value, i) => (Number.isFinite(value) ? Math.max(max, Math.abs(value - b[i]!)) : Infinity), 0) / scale;
 }

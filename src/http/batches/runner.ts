@@ -1,4 +1,6 @@
 /** Works off batches behind live traffic: checks their requests, runs them, writes their output files. */
+
+import { macrotask } from "../../macrotask.ts";
 import type { Batch, BatchLine, BatchStore, DoneLine } from "../../storage/batch-store.ts";
 import { isStorageFailure } from "../../storage/database.ts";
 import { type FileStore, now } from "../../storage/file-store.ts";
@@ -27,8 +29,6 @@ interface Work {
 const PAGE = 64;
 /** After an answer that says that the server is busy or not there yet. */
 const RETRY_MS = 500;
-
-const pause = () => new Promise((resolve) => setImmediate(resolve));
 
 export class BatchRunner {
   readonly #options: RunnerOptions;
@@ -115,7 +115,7 @@ export class BatchRunner {
     if (files.get(owner, batch.input_file_id)) {
       for (const bytes of files.read(batch.input_file_id)) {
         batches.addLines(batch.id, reader.push(bytes));
-        await pause();
+        await macrotask();
         if (this.#stopping.signal.aborted) return;
       }
     }
@@ -211,7 +211,7 @@ export class BatchRunner {
         last = lines.at(-1)!.line;
         const text = lines.filter(({ status }) => wanted(status)).map((line) => `${formatLine(batch.id, line)}\n`);
         yield new TextEncoder().encode(text.join(""));
-        await pause();
+        await macrotask();
       }
     }
     // The same id in every attempt: one that was cut off leaves nothing behind.

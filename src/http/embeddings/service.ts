@@ -1,4 +1,5 @@
 import { InvalidRequest } from "../../errors.ts";
+import { macrotask } from "../../macrotask.ts";
 import type { HttpContext } from "../context.ts";
 import { chooseModel } from "../models/service.ts";
 import { type EmbeddingRequest, maxInputs } from "./model.ts";
@@ -74,7 +75,7 @@ async function writeAnswer(vectors: readonly Float32Array[], { model, tokens, di
     const embedding = base64 ? `"${toBase64(shown)}"` : `[${shown.join(",")}]`;
     parts.push(`{"object":"embedding","index":${index},"embedding":${embedding}}`);
     if (performance.now() - begun < maxBlockMilliseconds) continue;
-    await new Promise((resolve) => setImmediate(resolve));
+    await macrotask();
     begun = performance.now();
   }
   const usage = JSON.stringify({ prompt_tokens: tokens, total_tokens: tokens });
