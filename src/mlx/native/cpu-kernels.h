@@ -25,6 +25,7 @@ struct QuantizedLayout {
   int group;
   int bits;      // 4 or 8
   bool e2m1;     // levels of 4 bits are floating-point numbers, of which the scales are half
+  int middle;    // from which levels of 8 bits are counted while they are added up: sums of them lose less
   int64_t input_bytes() const { return kPanel * bits / 8; }
   int64_t head_bytes() const { return (e2m1 ? 1 : 2) * kPanel * 4; }
   int64_t group_bytes() const { return head_bytes() + group * input_bytes(); }

@@ -76,7 +76,8 @@ mx::array pack(const mx::array& weight, std::vector<mx::array> scales, const Qua
 
 QuantizedLayout layout(int64_t k, int group, int bits, bool e2m1) {
   require(k > 0 && group > 0 && k % group == 0 && bits >= 2 && bits <= 8, "quantized: group and bits do not fit");
-  return {k, group, bits <= 4 ? 4 : 8, e2m1};
+  // Levels of 5 to 7 bits are stored in 8, and no larger for it.
+  return {k, group, bits <= 4 ? 4 : 8, e2m1, bits <= 4 ? 0 : 1 << (bits - 1)};
 }
 
 }  // namespace
